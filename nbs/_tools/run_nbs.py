@@ -42,6 +42,7 @@ def run_one(fn, flags, check, export):
             off = cell.directives_.get("eval:", [""])[0].lower() == "false"
             if off or skipped & cell.directives_.keys(): continue
             before = list(texts(old.get("outputs", [])))
+            cell.outputs = []
             shell.cell(cell)
             if shell.exc and "raises-exception" not in old.metadata.get("tags", []):
                 sys.exit(shell.prettytb(fname=fn))
