@@ -284,14 +284,14 @@ def _decode_line(raw, where):
             f"{raw[e.start]:02x}) is not UTF-8; save the file as UTF-8, "
             "e.g. iconv -f latin1 -t utf8 OLD > NEW", "not UTF-8")
 
-# %% ../nbs/04_rankings.ipynb #1fc158af
+# %% ../nbs/04_rankings.ipynb #fa4cf9e7
 def _parse_line(raw, where):
     "The value of one line of JSON Lines, or a DataError"
     text = _decode_line(raw, where)
     if isinstance(text, DataError): return text
     try: return _decoder.decode(text)
     except (ValueError, RecursionError) as e:
-        if not raw.endswith(b"\n"):
+        if not raw.endswith(b"\n") and raw.lstrip()[:1] == b"{":
             return _not_json(where, "the file ends inside this row"
                              f" ({_why(e)});"
                              f" {_again}", "truncated")

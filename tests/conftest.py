@@ -1,0 +1,57 @@
+"Shared pieces: a tiny saved reward model, rankings on disk, the command line in this process"
+import contextlib, io, json, os
+from pathlib import Path
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run tests marked slow")
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow"): return
+    for item in items:
+        if "slow" in item.keywords: item.add_marker(pytest.mark.skip(reason="slow: minutes; run with --slow"))
+
+@pytest.fixture
+def mnreward():
+    "Run a command in this process: (exit status, standard output, standard error)"
+    from mnreward.cli import main
+    def run(*argv):
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try: rc = main([str(a) for a in argv])
+            except SystemExit as e: rc = e.code
+        return rc or 0, out.getvalue(), err.getvalue()
+    return run
+
+@pytest.fixture(scope="session")
+def rows():
+    from mnreward.rankings import generate_rankings
+    return generate_rankings(40, k=(2, 5), seed=5)
+
+@pytest.fixture
+def rankings(rows, tmp_path):
+    "A file of rankings in the project's JSON"
+    path = tmp_path/"rankings.json"
+    path.write_text(json.dumps(rows))
+    return path
+
+@pytest.fixture(scope="session")
+def backbone(rows, tmp_path_factory):
+    "A folder with an untrained T5 encoder and its tokenizer, as a Hub repository has them"
+    from mnreward.cli import small_t5
+    texts = [r["prompt"]+o for r in rows for o in r["ranked_outputs"]]
+    model, path = small_t5(texts), tmp_path_factory.mktemp("backbone")
+    model.backbone.save_pretrained(path)
+    model.tokenizer.save_pretrained(path)
+    return path
+
+@pytest.fixture(scope="session")
+def reward_model(rows, tmp_path_factory):
+    "A folder with a saved reward model"
+    from mnreward.cli import small_t5
+    path = tmp_path_factory.mktemp("reward-model")
+    small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]).save_pretrained(path)
+    return path

@@ -1,0 +1,86 @@
+"The command line does what its help says"
+import json
+import pytest
+
+quick = "--disable_tqdm", "True", "--use_cpu", "--max_steps", 3, "--prompts_per_step", 8, "--learning_rate", "1e-3"
+
+def test_train_score_evaluate_from_a_file_to_a_report(tmp_path, mnreward, rankings, backbone, rows):
+    out = tmp_path/"rm"
+    rc, text, err = mnreward("train", rankings, "--model", backbone, "--output_dir", out, *quick)
+    assert rc == 0, err
+    assert "pair accuracy" in text
+    assert {"config.json", "model.safetensors", "tokenizer.json", "metrics.json", "training.png", "README.md"} <= {
+        p.name for p in out.iterdir()}
+    rc, text, err = mnreward("score", rankings, "--model", out, "--out", tmp_path/"s.jsonl")
+    assert rc == 0, err
+    scored = [json.loads(l) for l in (tmp_path/"s.jsonl").read_text().splitlines()]
+    assert [s["prompt"] for s in scored] == [r["prompt"] for r in rows]
+    assert all(len(s["rewards"]) == len(s["ranked_outputs"]) for s in scored)
+    rc, text, err = mnreward("evaluate", rankings, "--model", out, "--against", out, "--output_dir", tmp_path/"e")
+    assert rc == 0 and "pair accuracy" in text, err
+    found = json.loads((tmp_path/"e/evaluation.json").read_text())
+    assert found["difference"]["accuracy"]["value"] == 0
+    agree = sum(sum(a > b for i, a in enumerate(s["rewards"]) for b in s["rewards"][i+1:]) for s in scored)
+    pairs = sum(len(s["rewards"])*(len(s["rewards"])-1)/2 for s in scored)
+    assert found["evaluation"]["accuracy"]["value"] == pytest.approx(agree/pairs)
+    assert (tmp_path/"e/evaluation.png").stat().st_size > 5000
+    rc, _, err = mnreward("evaluate", rankings, "--model", out, "--output_dir", tmp_path/"e")
+    assert rc == 2 and "overwrite" in err
+
+def test_a_saved_reward_model_can_be_trained_further(tmp_path, mnreward, rankings, reward_model):
+    rc, _, err = mnreward("train", rankings, "--model", reward_model, "--output_dir", tmp_path/"more", *quick)
+    assert rc == 0, err
+
+def test_options_of_training_arguments_come_from_yaml_and_the_command_line_wins(tmp_path, mnreward, rankings, backbone):
+    (tmp_path/"c.yaml").write_text(f"file: {rankings}\nmodel: {backbone}\nlearning_rate: 0.5\nmax_steps: 2\n"
+                                   "eval_fraction: 0.2\nuse_cpu: true\ndisable_tqdm: true\nprompts_per_step: 8\n"
+                                   "gradient_checkpointing: true\n")
+    rc, _, err = mnreward("train", "--config", tmp_path/"c.yaml", "--learning-rate", "1e-3", "--output_dir", tmp_path/"rm")
+    assert rc == 0, err
+    m = json.loads((tmp_path/"rm/metrics.json").read_text())
+    assert m["training"]["arguments"]["learning_rate"] == 1e-3 and m["training"]["steps"] == 2
+    assert m["training"]["arguments"]["gradient_checkpointing"] is True
+    assert m["validation_rows"] == 8
+
+def test_rankings_converts_raw_comparisons_and_counts(tmp_path, mnreward):
+    def judged(i, j, choice, worker="w", post="p1"):
+        return json.dumps(dict(info=dict(id=post, post="A post.", title="T", subreddit="s"), split="train",
+            summaries=[dict(text=f" summary number {n}", policy=f"policy{n}", note="") for n in (i, j)],
+            choice=choice, worker=worker, batch="b", extra=dict(confidence=2)))
+    lines = [judged(0, 1, 0), judged(0, 2, 0), judged(1, 2, 0), judged(0, 1, 0, post="p2"), judged(0, 1, 1, "v", post="p2")]
+    (tmp_path/"raw.json").write_text("\n".join(lines)+"\n")
+    rc, text, err = mnreward("rankings", tmp_path/"raw.json", "--out", tmp_path/"r.json")
+    assert rc == 0, err
+    a, b = json.loads((tmp_path/"r.json").read_text())
+    assert a["ranked_outputs"] == [" summary number 0", " summary number 1", " summary number 2"]
+    assert a["prompt"].startswith("SUBREDDIT: r/s") and "comparisons" not in a
+    assert len(b["comparisons"]) == 2 and len(b["metadata"]["judgements"]) == 2
+    assert "5" in text
+
+def test_score_takes_single_completions_pairs_chat_free_rows_and_keeps_their_fields(tmp_path, mnreward, reward_model):
+    rows = [dict(prompt="The cat is red.", completion="The cat is red.", mine=1),
+            dict(prompt="The cat is red.", chosen="The cat is red.", rejected="The cat is blue."),
+            dict(prompt="The cat is red.", completions=["The cat is blue.", "The cat is red.", "x"])]
+    (tmp_path/"in.jsonl").write_text("".join(json.dumps(r)+"\n" for r in rows))
+    rc, _, err = mnreward("score", tmp_path/"in.jsonl", "--model", reward_model)
+    assert rc == 0, err
+    out = [json.loads(l) for l in (tmp_path/"in.scored.jsonl").read_text().splitlines()]
+    assert [len(o["rewards"]) for o in out] == [1, 2, 3] and out[0]["mine"] == 1
+    assert out[0]["rewards"][0] == pytest.approx(out[1]["rewards"][0], abs=1e-5)
+    assert out[1]["rewards"][1] == pytest.approx(out[2]["rewards"][0], abs=1e-5)
+
+def test_the_demo_runs_end_to_end_at_toy_size(tmp_path):
+    from mnreward.cli import demo, show_demo
+    found = demo(output_dir=tmp_path/"demo", max_steps=2, use_cpu=True, disable_tqdm=True, n=200)
+    show_demo(found)
+    for name in "longer", "words": assert abs(found[name]["accuracy"]["value"]-0.5) < 0.06, name
+
+@pytest.mark.slow
+def test_the_demo_reaches_085_on_prompts_never_seen_as_a_mean_of_three_seeds(tmp_path):
+    from mnreward.cli import demo
+    accuracy = []
+    for seed in range(3):
+        found = demo(output_dir=tmp_path/str(seed), seed=seed, use_cpu=True, disable_tqdm=True)
+        accuracy.append(found["model"]["accuracy"]["value"])
+        for name in "longer", "words": assert abs(found[name]["accuracy"]["value"]-0.5) < 0.05, (seed, name)
+    assert sum(accuracy)/3 >= 0.85, accuracy

@@ -1,0 +1,121 @@
+"Bad input: exit status 2, one message that names file, row and field, no traceback, nothing half-written"
+import json, os, re, signal, subprocess, sys, time
+from pathlib import Path
+import pytest
+
+good = {"prompt": "Say hello.", "ranked_outputs": ["Hello, good to see you.", "Go away."]}
+
+def bad(**change): return json.dumps([good, {**good, **change}])
+
+faults = {
+    "not_json": ("x.json", "hello there", ["x.json", "JSON"]),
+    "truncated": ("x.json", json.dumps([good, good])[:-30], ["x.json", "line 1"]),
+    "truncated_line": ("x.jsonl", json.dumps(good)+"\n"+json.dumps(good)[:-20]+"\n", ["x.jsonl", "row 2", "line 2"]),
+    "no_prompt": ("x.json", json.dumps([good, {"ranked_outputs": ["a", "b"]}]), ["x.json", "row 2", "prompt"]),
+    "one_completion": ("x.json", bad(ranked_outputs=["alone"]), ["row 2", "ranked_outputs"]),
+    "completion_is_no_string": ("x.json", bad(ranked_outputs=["a", 3]), ["row 2", "ranked_outputs"]),
+    "empty_completion": ("x.json", bad(ranked_outputs=["a", "  "]), ["row 2", "ranked_outputs"]),
+    "ranks_of_another_length": ("x.json", bad(ranks=[0, 1, 2]), ["row 2", "ranks"]),
+    "comparisons_outside": ("x.json", bad(comparisons=[[0, 2]]), ["row 2", "comparisons"]),
+    "empty_file": ("x.json", "", ["x.json", "empty"]),
+    "no_usable_row": ("x.json", json.dumps([{**good, "ranks": [0, 0]}]*3), ["x.json"]),
+}
+
+@pytest.mark.parametrize("fault", faults)
+def test_bad_rankings_exit_2_and_say_where(fault, tmp_path, mnreward, backbone):
+    name, text, said = faults[fault]
+    (tmp_path/name).write_text(text)
+    rc, out, err = mnreward("train", tmp_path/name, "--model", backbone, "--output_dir", tmp_path/"out", "--max_steps", 1)
+    assert rc == 2 and "Traceback" not in err, err
+    for s in said: assert s in err, (s, err)
+    assert not (tmp_path/"out").exists()
+
+def test_bytes_that_are_not_utf8_exit_2(tmp_path, mnreward):
+    (tmp_path/"x.jsonl").write_bytes(json.dumps(good).encode()+b"\n"+b'{"prompt": "caf\xe9", "ranked_outputs": ["a", "b"]}\n')
+    rc, _, err = mnreward("rankings", tmp_path/"x.jsonl")
+    assert rc == 2 and "UTF-8" in err and "line 2" in err, err
+
+def test_a_missing_file_exits_2(tmp_path, mnreward):
+    rc, _, err = mnreward("rankings", tmp_path/"nowhere.json")
+    assert rc == 2 and "nowhere.json" in err
+
+def test_skip_bad_rows_drops_and_counts(tmp_path, mnreward):
+    (tmp_path/"x.json").write_text(bad(ranked_outputs=["alone"]))
+    rc, out, err = mnreward("rankings", tmp_path/"x.json", "--skip-bad-rows", "--out", tmp_path/"y.json")
+    assert rc == 0, err
+    assert len(json.loads((tmp_path/"y.json").read_text())) == 1
+    assert re.search(r"\b1\b.*(drop|skip|bad)", out), out
+
+def test_a_completion_longer_than_the_model_exits_2_naming_the_row(tmp_path, mnreward, backbone, rows):
+    long = [*rows[:20], {"prompt": "a", "ranked_outputs": ["The cat is red. "*200, "short"]}]
+    (tmp_path/"x.json").write_text(json.dumps(long))
+    args = "train", tmp_path/"x.json", "--model", backbone, "--output_dir", tmp_path/"out", "--max_steps", 1, "--eval_fraction", 0
+    rc, _, err = mnreward(*args, "--max_length", 100)
+    assert rc == 2 and "max_length" in err and "20" in err, err
+    rc, _, err = mnreward(*args, "--max_length", 100, "--drop_too_long", "--disable_tqdm", "True", "--use_cpu")
+    assert rc == 0, err
+    counted = json.loads((tmp_path/"out/metrics.json").read_text())["data"]
+    assert any("no room" in k and v == 1 for k, v in counted.items()), counted
+
+def test_a_folder_that_is_no_model_exits_2(tmp_path, mnreward, rankings, backbone):
+    (tmp_path/"empty").mkdir()
+    for command in (("train", rankings, "--output_dir", tmp_path/"o"), ("score", rankings), ("evaluate", rankings)):
+        rc, _, err = mnreward(*command, "--model", tmp_path/"empty")
+        assert rc == 2 and "empty" in err, err
+    rc, _, err = mnreward("score", rankings, "--model", backbone)  # a backbone is no reward model
+    assert rc == 2 and "reward model" in err, err
+
+def test_an_unreachable_hub_exits_2_and_says_what_to_do(tmp_path, mnreward, rankings):
+    start = time.time()
+    rc, _, err = mnreward("train", rankings, "--model", "google/flan-t5-base", "--output_dir", tmp_path/"o")
+    assert rc == 2 and "google/flan-t5-base" in err and "offline" in err.lower(), err
+    rc, _, err = mnreward("rankings", "openai/summarize_from_feedback")
+    assert rc == 2 and "openai/summarize_from_feedback" in err, err
+
+def test_an_output_folder_with_content_is_refused(tmp_path, mnreward, rankings, backbone):
+    out = tmp_path/"out"; out.mkdir(); (out/"notes.txt").write_text("mine")
+    rc, _, err = mnreward("train", rankings, "--model", backbone, "--output_dir", out)
+    assert rc == 2 and "overwrite" in err and [p.name for p in out.iterdir()] == ["notes.txt"]
+
+@pytest.mark.parametrize("option", ["--learning_rat", "--lerning-rate", "--no_such_thing"])
+def test_an_unknown_option_exits_2(tmp_path, mnreward, rankings, backbone, option):
+    rc, _, err = mnreward("train", rankings, "--model", backbone, "--output_dir", tmp_path/"o", option, "1")
+    assert rc == 2 and "unknown option" in err and "Traceback" not in err, err
+
+def test_a_wrong_value_of_an_option_exits_2(tmp_path, mnreward, rankings, backbone):
+    rc, _, err = mnreward("train", rankings, "--model", backbone, "--output_dir", tmp_path/"o", "--learning_rate", "fast")
+    assert rc == 2 and "learning_rate" in err and "Traceback" not in err, err
+
+def test_a_yaml_file_with_an_unknown_key_exits_2_naming_it(tmp_path, mnreward, rankings):
+    (tmp_path/"c.yaml").write_text("learning_rat: 1e-4\n")
+    rc, _, err = mnreward("train", rankings, "--config", tmp_path/"c.yaml")
+    assert rc == 2 and "c.yaml" in err and "learning_rate" in err, err
+
+def test_a_bad_row_in_score_keeps_the_rows_before_it(tmp_path, mnreward, reward_model, rows):
+    src, out = tmp_path/"in.jsonl", tmp_path/"out.jsonl"
+    lines = [json.dumps(r) for r in rows]
+    src.write_text("\n".join([*lines[:7], '{"prompt": "no completions"}', *lines[7:]])+"\n")
+    rc, _, err = mnreward("score", src, "--model", reward_model, "--out", out)
+    assert rc == 2 and "row 8" in err and not out.exists(), err
+    assert len(Path(f"{out}.partial").read_text().splitlines()) == 7
+    rc, text, err = mnreward("score", src, "--model", reward_model, "--out", out, "--skip-bad-rows")
+    assert rc == 0, err
+    assert len(out.read_text().splitlines()) == len(rows) and not Path(f"{out}.partial").exists()
+
+def test_ctrl_c_keeps_a_checkpoint_and_the_message_says_how_to_resume(tmp_path, rankings, backbone):
+    out = tmp_path/"out"
+    command = [sys.executable, "-c", "import sys; from mnreward.cli import main; sys.exit(main())", "train", str(rankings),
+               "--model", str(backbone), "--output_dir", str(out), "--eval_strategy", "no", "--prompts_per_step", "8",
+               "--logging_steps", "1", "--disable_tqdm", "True", "--use_cpu", "--seed", "1"]
+    p = subprocess.Popen([*command, "--max_steps", "5000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    for line in p.stdout:
+        if "loss" in line: break
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=120)
+    assert p.returncode == 130 and "--resume_from_checkpoint" in err and "Traceback" not in err, err
+    step = int(re.search(r"stopped after step (\d+)", err)[1])
+    assert (out/f"checkpoint-{step}"/"trainer_state.json").exists()
+    r = subprocess.run([*command, "--max_steps", str(step+3), "--resume_from_checkpoint", "True"], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+    assert json.loads((out/"metrics.json").read_text())["training"]["steps"] == step+3

@@ -1,0 +1,22 @@
+"One SGD step on 12 prompts; with torchrun each process takes its share. usage: two_processes.py OUT SIZE"
+import sys, torch
+from transformers import TrainingArguments
+from mnreward.cli import small_t5
+from mnreward.rankings import generate_rankings
+from mnreward.training import RankingTrainer
+
+out, size = sys.argv[1], int(sys.argv[2])
+rows = generate_rankings(11, k=(2, 5), seed=0)
+for i in 3, 4, 5:  # nothing judged: on some step one process has less, or nothing
+    rows[i]["comparisons"] = [[0, 1]]
+    rows[i]["weight"] = 0.0
+model = small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]])
+before = [p.detach().clone() for p in model.parameters()]
+args = TrainingArguments(out, per_device_train_batch_size=size, max_steps=1, optim="sgd", learning_rate=1.,
+    lr_scheduler_type="constant", max_grad_norm=0., report_to="none", disable_tqdm=True, save_strategy="no",
+    use_cpu=True, accelerator_config={"dispatch_batches": False})
+trainer = RankingTrainer(model, args, train_dataset=model.tokenize(rows), data_collator=model.collator(3))
+trainer.train()
+if args.process_index == 0:
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    torch.save([b-p.detach() for b, p in zip(before, model.parameters())], f"{out}/gradient.pt")
