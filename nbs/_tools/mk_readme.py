@@ -26,7 +26,9 @@ def readme():
     body=[cell2md(c) for c in nb.cells]
     head=[f"# {fm['title']}", f"> {fm['description']}" if 'description' in fm else '']
     text='\n\n'.join(o for o in head+body if o)+'\n'
-    return re.sub(r'\]\((\w+\.ipynb)', r'](nbs/\1', text)  # a chapter lies in nbs/, seen from the top
+    chapters={p.stem.partition('_')[2]: p.name for p in cfg.nbs_path.glob('[0-9]*.ipynb')}  # site pages become files of the clone
+    site=re.escape((cfg.doc_host+cfg.doc_baseurl).rstrip('/'))
+    return re.sub(rf'\]\({site}/(\w+)\.html', lambda m: f'](nbs/{chapters[m[1]]}', text)
 
 if __name__=='__main__':
     p=get_config().config_path/'README.md'; txt=readme()
