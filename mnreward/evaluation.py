@@ -23,19 +23,19 @@ def pair_scores(
     "What each judged pair adds to the accuracy; NaN stays NaN."
     return (np.sign(difference) + 1) / 2
 
-# %% ../nbs/09_evaluate.ipynb #53e4cdca
+# %% ../nbs/09_evaluate.ipynb #bc0a3eab
 def row_name(rows, n):
-    "How errors name row `n`"
+    "How errors name ranking `n`"
     name = rows[n].get("id")
     return f"rows[{n}]" + (f" (id {name!r})" if name is not None else "")
 
 def metadata(row):
-    "The row's metadata, {} where there is none"
+    "A ranking's metadata, {} where there is none"
     meta = row.get("metadata")
     return meta if isinstance(meta, dict) else {}
 
 def row_labels(row, one):
-    "The groups that one judgement of a row belongs to; None is unknown"
+    "The groups that one judgement belongs to; None is unknown"
     meta, c = metadata(row), one.get("confidence")
     known = isinstance(c, (int, float)) and np.isfinite(c)
     confidence = f"{abs(c - 5):g}" if known else None
@@ -58,27 +58,27 @@ def row_judgements(row, wins):
         for one in found:
             yield i, j, wins[i, j] / len(found), row_labels(row, one)
 
-# %% ../nbs/09_evaluate.ipynb #edaa15ec
+# %% ../nbs/09_evaluate.ipynb #a442e7a2
 class Judgements(NamedTuple):
-    "P judgements about N completions in B rows of C different prompts"
-    row: np.ndarray      # (P,) row of the judgement
+    "P judgements of N completions in B rankings of C different prompts"
+    row: np.ndarray      # (P,) ranking of the judgement
     winner: np.ndarray   # (P,) judged winner among all N completions
     loser: np.ndarray    # (P,) judged loser among all N completions
     weight: np.ndarray   # (P,) w_b,ij, shared by the judgements of a pair
     labels: dict         # group name -> list of P labels (str or None)
     importance: np.ndarray  # (B,) omega_b, 0 where nothing is judged
     total: np.ndarray    # (B,) sum of w_b
-    prompt: np.ndarray   # (B,) number of the row's prompt, 0 to C - 1
-    start: np.ndarray    # (B + 1,) where each row's completions begin
+    prompt: np.ndarray   # (B,) number of its prompt, 0 to C - 1
+    start: np.ndarray    # (B + 1,) where its completions begin
     wins: list           # B arrays (K, K)
     ranked: np.ndarray   # (B,) True: a ranking, False: a comparison graph
     length: np.ndarray   # (N,) characters, outer blanks not counted
 
-# %% ../nbs/09_evaluate.ipynb #c7545794
+# %% ../nbs/09_evaluate.ipynb #c6406657
 def judgements(
-    rows,           # list of ranking dicts
+    rows,           # list of rankings (dicts)
 ) -> Judgements:    # the flat table
-    "All judgements of `rows`; rows of equal prompts share a number."
+    "All judgements; rankings of equal prompts share a number."
     wins = [np.asarray(row_wins(row), dtype=float) for row in rows]
     start = np.cumsum([0, *map(len, wins)])
     lines = [(b, start[b] + i, start[b] + j, w, labels)
@@ -97,12 +97,12 @@ def judgements(
         np.array(omega, dtype=float) * (total > 0), total,
         np.array(prompt), start, wins, ranked, np.array(length))
 
-# %% ../nbs/09_evaluate.ipynb #23dce968
+# %% ../nbs/09_evaluate.ipynb #d1597c3b
 def flat_rewards(
-    rows,         # list of ranking dicts
-    rewards,      # per row, a list of K finite rewards
-) -> np.ndarray:  # (N,) all rewards, in the order of the rows
-    "Rewards of all completions; ValueError names the first bad row."
+    rows,         # list of rankings (dicts)
+    rewards,      # per ranking, a list of K finite rewards
+) -> np.ndarray:  # (N,) all rewards, in the order of `rows`
+    "Rewards of all completions; ValueError names the first bad ranking."
     if len(rows) != len(rewards):
         raise ValueError(f"{len(rows)} rows, rewards for {len(rewards)}")
     flat = []
@@ -143,9 +143,9 @@ def trainer_metrics(
             "prompt_accuracy": float(share @ pair_scores(d)),
             "log_loss": float(share @ loss)}
 
-# %% ../nbs/09_evaluate.ipynb #2221cb92
+# %% ../nbs/09_evaluate.ipynb #db7bce5f
 def unit_sums(
-    values,        # (U,) per judgement or per row; NaN: undefined, left out
+    values,        # (U,) per judgement or ranking; NaN: undefined, left out
     weights,       # (U,) >= 0
     prompt,        # (U,) number of the unit's prompt
     size,          # number of prompts C
@@ -330,9 +330,9 @@ def group_measures(t, score, weight):
                                              t.prompt[t.row[keep]])
     return measures
 
-# %% ../nbs/09_evaluate.ipynb #37607a59
+# %% ../nbs/09_evaluate.ipynb #9477407c
 def row_means(t, values):
-    "(B,) weighted mean of values (P,) over the judgements of each row"
+    "(B,) weighted mean of values (P,) over the judgements of a ranking"
     total = np.where(t.total > 0, t.total, np.nan)
     return np.bincount(t.row, t.weight * values, len(t.total)) / total
 
@@ -398,14 +398,14 @@ def baselines(found, draws, n, prompts):
                 longer_wins=found["longer_wins"],
                 above_longer_wins=summary(value, gap, n, prompts))
 
-# %% ../nbs/09_evaluate.ipynb #385610a3
+# %% ../nbs/09_evaluate.ipynb #cc771531
 def evaluate(
-    rows,         # list of ranking dicts
-    rewards,      # per row, a list of K finite rewards
+    rows,         # list of rankings (dicts)
+    rewards,      # per ranking, a list of K finite rewards
     seed=0,       # of the bootstrap and of the simulation
     n_boot=2000,  # draws of prompts; 0: no intervals
 ) -> dict:        # JSON-able; entries hold value, low, high (95 %), n
-    "All measures of a reward model; ValueError names a row that is wrong."
+    "All measures of a reward model; ValueError names a wrong ranking."
     r, t = flat_rewards(rows, rewards), judgements(rows)
     result = counts(t, r) | dict(seed=seed, n_boot=n_boot)
     model, ranking = model_measures(t, r), ranking_measures(t, r)
@@ -424,10 +424,10 @@ def evaluate(
         result.setdefault(by, {})[label] = found[by, label]
     return result
 
-# %% ../nbs/09_evaluate.ipynb #5527135c
+# %% ../nbs/09_evaluate.ipynb #5e9cc55c
 def longer_wins(
-    rows,    # list of ranking dicts
-) -> list:   # per row, K rewards: characters, outer blanks not counted
+    rows,    # list of rankings (dicts)
+) -> list:   # per ranking, K rewards: characters without outer blanks
     "The baseline that prefers the longer completion."
     return [[float(len(y.strip())) for y in row["ranked_outputs"]]
             for row in rows]
@@ -447,15 +447,15 @@ def word_counts(rows, vocabulary=None, min_count=2):
              for w in text if w in vocabulary]
     return vocabulary, np.array(pairs, dtype=int).reshape(-1, 2)
 
-# %% ../nbs/09_evaluate.ipynb #668395ef
+# %% ../nbs/09_evaluate.ipynb #b056f775
 def fit_words(
-    t,       # Judgements of the training rows
+    t,       # Judgements to learn from
     pairs,   # (M, 2) completion and word of each occurrence
     size,    # number of words
     l2=1.,   # precision of the prior on a word's weight
     steps=100,     # at most, of L-BFGS
 ) -> np.ndarray:   # (size,) weights u; one zero where there is no word
-    "Minimise the K-wise loss summed over rows, plus l2 / 2 |u|^2."
+    "Minimise the K-wise loss summed over rankings, plus l2 / 2 |u|^2."
     import torch
     at, word, i, j = map(torch.tensor, (*pairs.T, t.winner, t.loser))
     w = torch.tensor(t.importance[t.row] * t.weight / t.total[t.row])
@@ -473,12 +473,12 @@ def fit_words(
     optimiser.step(loss)
     return u.detach().numpy()
 
-# %% ../nbs/09_evaluate.ipynb #20f45144
+# %% ../nbs/09_evaluate.ipynb #803e46fa
 def bag_of_words(
-    train_rows,  # rows to learn from
-    rows,        # rows to score
+    train_rows,  # rankings to learn from
+    rows,        # rankings to score
     l2=1.,       # precision of the prior on a word's weight
-) -> list:       # per row of `rows`, K rewards
+) -> list:       # per ranking of `rows`, K rewards
     "Bradley-Terry on word counts of the completion alone; sees no prompt."
     words, pairs = word_counts(train_rows)
     u = fit_words(judgements(train_rows), pairs, len(words), l2)
@@ -487,11 +487,11 @@ def bag_of_words(
     r = np.bincount(at, u[word], sum(sizes))                  # (N,)
     return [x.tolist() for x in np.split(r, np.cumsum(sizes)[:-1])]
 
-# %% ../nbs/09_evaluate.ipynb #c8d10a6e
+# %% ../nbs/09_evaluate.ipynb #e69a6cd2
 def compare(
-    rows,         # list of ranking dicts
-    rewards_a,    # per row, K rewards of model a
-    rewards_b,    # per row, K rewards of model b
+    rows,         # list of rankings (dicts)
+    rewards_a,    # per ranking, K rewards of model a
+    rewards_b,    # per ranking, K rewards of model b
     seed=0,       # of the draws
     n_boot=2000,  # draws of prompts
 ) -> dict:        # measure -> value (a minus b), low, high, n, a, b

@@ -19,13 +19,13 @@ def ranks_to_wins(
     i, j = ranks[:, :, None], ranks[:, None, :]  # (B, K, 1), (B, 1, K)
     return ((i >= 0) & (i < j)).float()
 
-# %% ../nbs/02_kwise_loss.ipynb #d09f8801
+# %% ../nbs/02_kwise_loss.ipynb #6a8c6331
 def prompt_losses(
     rewards,  # r (B, K) float32 or float64; absent slots hold anything
     wins,     # w (B, K, K) >= 0, weight of "i was judged better than j"
     totals,   # n (B,), what the sum of a prompt is divided by
 ):            # L (B,), 0 where the total is 0
-    "Mean logistic loss over the judged pairs of each prompt (eq. 1)"
+    "Mean logistic loss over the judged pairs (Ouyang et al. 2022, eq. 1)"
     gap = rewards[:, :, None] - rewards[:, None, :]  # (B, K, K)
     gap = gap.masked_fill(wins == 0, 0)  # before the log, for the gradient
     n = totals.masked_fill(totals == 0, float("inf"))[:, None, None]

@@ -6,9 +6,10 @@
 __all__ = ['row_wins', 'usable', 'DataError', 'check_row', 'read_rows', 'load_rankings', 'prompt_key', 'split_by_prompt',
            'create_comparison_dataset', 'comparisons_to_rankings', 'write_rankings', 'generate_rankings']
 
-# %% ../nbs/04_rankings.ipynb #236da66b
+# %% ../nbs/04_rankings.ipynb #7951dcc3
 import csv, hashlib, json, os, re, socket
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +33,11 @@ def row_wins(
         wins[same] = 0
     return wins
 
-# %% ../nbs/04_rankings.ipynb #54439e7b
+# %% ../nbs/04_rankings.ipynb #77f98b27
 def usable(
     row, # a ranking
 ): # bool
-    "Whether a row has a judged pair of different texts, so can train"
+    "Whether a ranking has a judged pair of different texts, so can train"
     return bool(row_wins(row).any())
 
 # %% ../nbs/04_rankings.ipynb #5f88cae8
@@ -96,7 +97,7 @@ def _check_messages(messages, where, field):
     return [{k: v for k, v in m.items() if v is not None}
             for m in messages]
 
-# %% ../nbs/04_rankings.ipynb #ff9ea55b
+# %% ../nbs/04_rankings.ipynb #a9cfb7f7
 def _check_prompt(prompt, where):
     "A text, or a list of chat messages"
     if prompt is None or prompt == []:
@@ -106,9 +107,9 @@ def _check_prompt(prompt, where):
         return _check_messages(prompt, where, "prompt")
     return _check_text(prompt, where, "prompt")
 
-# %% ../nbs/04_rankings.ipynb #5d1482da
-def _check_list(values, K, where, field, whole=False):
-    "K finite numbers, one for each completion; `whole`: integers from 0"
+def _check_list(values, K, where, field):
+    "K finite numbers, one for each completion; ranks: integers from 0"
+    whole = field == "ranks"
     each = f"give one {'rank' if whole else 'number'} for each completion"
     if not isinstance(values, list):
         _fail(where, field, f"is {type(values).__name__}, not a list", each)
@@ -121,15 +122,7 @@ def _check_list(values, K, where, field, whole=False):
                   " from 0 (best)" if whole else "write a finite number")
     return [int(v) for v in values] if whole else values
 
-def _check_margins(margins, K, where):
-    "K lists of K finite numbers"
-    if not isinstance(margins, list) or len(margins) != K:
-        _fail(where, "margins", f"is not {K} lists of {K} numbers", "entry"
-              " [i][j] is the margin asked of completion i over j")
-    return [_check_list(m, K, where, f"margins[{i}]")
-            for i, m in enumerate(margins)]
-
-# %% ../nbs/04_rankings.ipynb #973bd5fa
+# %% ../nbs/04_rankings.ipynb #211e25da
 def _check_comparison(pair, K, where, field):
     "[winner, loser] or [winner, loser, weight]"
     if not isinstance(pair, list) or len(pair) not in (2, 3):
@@ -147,45 +140,32 @@ def _check_comparison(pair, K, where, field):
               "write a finite number above 0, or leave the pair out")
     return [int(pair[0]), int(pair[1]), *pair[2:]]
 
-def _check_comparisons(pairs, K, where):
-    if not isinstance(pairs, list):
-        _fail(where, "comparisons", f"is {type(pairs).__name__}",
-              "write a list of [winner, loser]")
-    return [_check_comparison(p, K, where, f"comparisons[{i}]")
-            for i, p in enumerate(pairs)]
-
-# %% ../nbs/04_rankings.ipynb #b78c42cb
-def _check_metadata(value, where, field="metadata"):
-    "Anything JSON can hold, so no NaN or infinity, at any depth"
-    if isinstance(value, dict):
-        for k, v in value.items(): _check_metadata(v, where, f"{field}.{k}")
-    elif isinstance(value, list):
-        for v in value: _check_metadata(v, where, field)
-    elif isinstance(value, float) and not np.isfinite(value):
-        _fail(where, field, f"holds {value!r}", "write null where a number"
-              " is unknown")
-    return value
-
-# %% ../nbs/04_rankings.ipynb #5c317aac
+# %% ../nbs/04_rankings.ipynb #ef37d7e5
 def _check_optional(row, K, where):
     "The optional fields that are there, checked"
-    out = {}
-    if "ranks" in row:
-        out["ranks"] = _check_list(row["ranks"], K, where, "ranks", True)
-    pairs = row.get("comparisons")
-    if pairs is not None:
-        out["comparisons"] = _check_comparisons(pairs, K, where)
-    w = row.get("weight", 1)
-    if not _is_number(w) or w < 0:
-        _fail(where, "weight", f"is {w!r}", "write a finite number from 0")
-    if "weight" in row: out["weight"] = w
+    out, weight = {}, row.get("weight", 1)
+    if not _is_number(weight) or weight < 0:
+        _fail(where, "weight", f"is {weight!r}",
+              "write a finite number from 0")
+    for name in ("ranks", "scores"):
+        if name in row: out[name] = _check_list(row[name], K, where, name)
+    if "comparisons" in row:
+        if not isinstance(row["comparisons"], list):
+            _fail(where, "comparisons", "is no list",
+                  "write a list of [winner, loser]")
+        out["comparisons"] = [
+            _check_comparison(p, K, where, f"comparisons[{i}]")
+            for i, p in enumerate(row["comparisons"])]
     if "margins" in row:
-        out["margins"] = _check_margins(row["margins"], K, where)
-    if "scores" in row:
-        out["scores"] = _check_list(row["scores"], K, where, "scores")
+        m = row["margins"]
+        if not isinstance(m, list) or len(m) != K:
+            _fail(where, "margins", f"is not {K} lists of {K} numbers",
+                  "[i][j] is the margin asked of completion i over j")
+        out["margins"] = [_check_list(v, K, where, f"margins[{i}]")
+                          for i, v in enumerate(m)]
     return out
 
-# %% ../nbs/04_rankings.ipynb #91ae53b4
+# %% ../nbs/04_rankings.ipynb #08d831cd
 def check_row(
     row,           # dict: own format, chosen/rejected, or raw judgement
     where="row",   # its place, for the message: "FILE, row N (line M)"
@@ -197,7 +177,10 @@ def check_row(
                         'write {"prompt": ..., "ranked_outputs": [...]}')
     row = {k: _plain(v) for k, v in row.items() if v is not None}
     if _is_judgement(row):
-        return _check_single(row, where)
+        rows = comparisons_to_rankings([_check_judgement(row, where)])
+        if rows: return rows[0]
+        _fail(where, "summaries", "has an empty text",
+              "write its text or remove the row")
     if "ranked_outputs" not in row and {"chosen", "rejected"} & row.keys():
         row = _from_chosen(row, where)
     prompt = _check_prompt(row.get("prompt"), where)
@@ -208,7 +191,7 @@ def check_row(
     _check_metadata(row.get("metadata"), where)
     return row | {"prompt": prompt, "ranked_outputs": outputs} | checked
 
-# %% ../nbs/04_rankings.ipynb #c4002f9f
+# %% ../nbs/04_rankings.ipynb #a35dcf74
 def _check_outputs(outputs, where, least):
     "A list of at least `least` texts"
     if not isinstance(outputs, list):
@@ -221,6 +204,16 @@ def _check_outputs(outputs, where, least):
               f"a row needs at least {least}: add one or remove the row")
     return [_check_text(o, where, f"ranked_outputs[{i}]")
             for i, o in enumerate(outputs)]
+
+def _check_metadata(value, where, field="metadata"):
+    "Anything JSON can hold, so no NaN or infinity, at any depth"
+    if isinstance(value, dict):
+        for k, v in value.items(): _check_metadata(v, where, f"{field}.{k}")
+    elif isinstance(value, list):
+        for v in value: _check_metadata(v, where, field)
+    elif isinstance(value, float) and not np.isfinite(value):
+        _fail(where, field, f"holds {value!r}", "write null where a number"
+              " is unknown")
 
 # %% ../nbs/04_rankings.ipynb #d5427b63
 def _split_answer(row, field, where):
@@ -262,18 +255,22 @@ def _from_chosen(row, where):
         out["margins"] = [[0, row["margin"]], [0, 0]]
     return out | {"prompt": prompt, "ranked_outputs": list(answers)}
 
-# %% ../nbs/04_rankings.ipynb #c6a60bd8
+# %% ../nbs/04_rankings.ipynb #ac9005bb
 def _refuse(name): raise ValueError(f"{name} is no JSON number")
 _decoder = json.JSONDecoder(parse_constant=_refuse)
-
-def _not_json(where, fault, kind="not JSON"):
-    return DataError(f"{where}: {fault}", kind)
+_blank = re.compile(r"[ \t\r\n]*")
+_whole = "correct the file: where the next row begins cannot be known"
 
 def _why(e):
     "What the JSON decoder complains about, and in which column"
     return f"{e.msg}, column {e.colno}" if hasattr(e, "colno") else str(e)
 
-_again = "it seems to be truncated: copy or download it again"
+def _not_json(where, e, todo):
+    return DataError(f"{where}: not JSON ({_why(e)}); {todo}", "not JSON")
+
+def _cut_off(where, e):
+    return DataError(f"{where}: the file ends inside this row ({_why(e)});"
+        " it seems to be truncated: copy or download it again", "truncated")
 
 def _decode_line(raw, where):
     "The text of one line of bytes, or a DataError that names the byte"
@@ -284,7 +281,7 @@ def _decode_line(raw, where):
             f"{raw[e.start]:02x}) is not UTF-8; save the file as UTF-8, "
             "e.g. iconv -f latin1 -t utf8 OLD > NEW", "not UTF-8")
 
-# %% ../nbs/04_rankings.ipynb #fa4cf9e7
+# %% ../nbs/04_rankings.ipynb #943b813a
 def _parse_line(raw, where):
     "The value of one line of JSON Lines, or a DataError"
     text = _decode_line(raw, where)
@@ -292,13 +289,10 @@ def _parse_line(raw, where):
     try: return _decoder.decode(text)
     except (ValueError, RecursionError) as e:
         if not raw.endswith(b"\n") and raw.lstrip()[:1] == b"{":
-            return _not_json(where, "the file ends inside this row"
-                             f" ({_why(e)});"
-                             f" {_again}", "truncated")
-        return _not_json(where, f"not JSON ({_why(e)}); write one whole"
-                         " object a line, or all rows in one [...] array")
+            return _cut_off(where, e)
+        return _not_json(where, e, "write one whole object a line, or all"
+                         " rows in one [...] array")
 
-# %% ../nbs/04_rankings.ipynb #f8a0f83c
 def _read_jsonl(path):
     "Stream (row or DataError, place) from JSON Lines"
     row = 0
@@ -309,21 +303,7 @@ def _read_jsonl(path):
             where = f"{path}, row {row} (line {line})"
             yield _parse_line(raw, where), where
 
-# %% ../nbs/04_rankings.ipynb #3b506ee5
-_blank = re.compile(r"[ \t\r\n]*")
-
-def _array_error(path, row, line, text, e):
-    "The error of an array's element: raised where no next row can be found"
-    where = f"{path}, row {row} (line {line})"
-    pos = getattr(e, "pos", 0)
-    if pos >= len(text.rstrip()) or "Unterminated" in str(e):
-        return _not_json(where, "the file ends inside this row"
-                             f" ({_why(e)});"
-                         f" {_again}", "truncated")
-    raise _not_json(where, f"not JSON ({_why(e)}); correct the file:"
-                    " where the next row begins cannot be known")
-
-# %% ../nbs/04_rankings.ipynb #e511155a
+# %% ../nbs/04_rankings.ipynb #1e658258
 def _read_array(path):
     "Yield (row or DataError, place) from a JSON array, element by element"
     text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
@@ -332,20 +312,22 @@ def _read_array(path):
     while text[pos - 1] != "]":
         pos, row = _blank.match(text, pos).end(), row + 1
         line, last = line + text.count("\n", last, pos), pos
+        where = f"{path}, row {row} (line {line})"
         try:
             value, end = _decoder.raw_decode(text, pos)
             stop = _blank.match(text, end).end()
-            if text[stop:stop + 1] not in (",", "]") or stop == len(text):
+            if text[stop:stop + 1] not in (",", "]"):
                 raise json.JSONDecodeError("',' or ']' missing", text, stop)
         except (ValueError, RecursionError) as e:
-            yield _array_error(path, row, line, text, e), ""
+            cut = getattr(e, "pos", 0) >= len(text.rstrip())
+            if not cut and "Unterminated" not in str(e):
+                raise _not_json(where, e, _whole) from None
+            yield _cut_off(where, e), where
             return
-        where = f"{path}, row {row} (line {line})"
         yield _undecoded(text[pos:end], where) or value, where
         pos = stop + 1
-    if text[pos:].strip():
-        raise _not_json(path, "goes on after the closing bracket; keep one"
-                        " array in a file, or write JSON Lines")
+    if text[pos:].strip(): raise DataError(f"{path}: goes on after the "
+        "closing bracket; keep one array in a file, or use JSON Lines")
 
 # %% ../nbs/04_rankings.ipynb #fbca5136
 def _undecoded(text, where):
@@ -386,28 +368,25 @@ def _from_cells(cells, where):
                              " write lists and objects as JSON", f"bad {k}")
     return row
 
-# %% ../nbs/04_rankings.ipynb #1de763e0
-def _csv_lines(path):
-    "The lines of a file; bytes that are not UTF-8 stay recognisable"
-    with open(path, encoding="utf-8-sig", errors="surrogateescape",
-              newline="") as f: yield from f
-
+# %% ../nbs/04_rankings.ipynb #7b340652
 def _read_csv(path):
     "Stream (row or DataError, place) from CSV with a header"
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))
-    reader = csv.DictReader(_csv_lines(path), strict=True)
     row, line = 0, 2 # of the row's beginning
-    try:
-        for row, cells in enumerate(reader, 1):
-            where = f"{path}, row {row} (line {line})"
-            yield _from_cells(cells, where), where
-            line = reader.line_num + 1
-    except csv.Error as e:
-        where = f"{path}, row {row + 1} (line {line})"
-        if "end of data" in str(e): yield _not_json(where, "the file ends"
-            f" inside this row; {_again}", "truncated"), where
-        else: raise DataError(f"{where}: not CSV ({e}); quote cells and"
-                              " double the quotes in them") from None
+    with open(path, encoding="utf-8-sig", errors="surrogateescape",
+              newline="") as f:
+        reader = csv.DictReader(f, strict=True)
+        try:
+            for row, cells in enumerate(reader, 1):
+                where = f"{path}, row {row} (line {line})"
+                yield _from_cells(cells, where), where
+                line = reader.line_num + 1
+        except csv.Error as e:
+            where = f"{path}, row {row + 1} (line {line})"
+            if "end of data" not in str(e): raise DataError(
+                f"{where}: not CSV ({e}); quote cells and double the quotes"
+                " in them") from None
+            yield _cut_off(where, e), where
 
 # %% ../nbs/04_rankings.ipynb #b158f3ae
 def _read_parquet(path):
@@ -472,7 +451,7 @@ def read_rows(
             raise DataError(f"{file}: is empty; write at least one row",
                             "empty file")
 
-# %% ../nbs/04_rankings.ipynb #846e3ee0
+# %% ../nbs/04_rankings.ipynb #94c23ea0
 _hub_name = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?$")
 
 def _no_hub():
@@ -485,7 +464,6 @@ def _no_hub():
     try: socket.getaddrinfo(name, port or 443)
     except OSError: return True
 
-# %% ../nbs/04_rankings.ipynb #49b48a66
 def _load_dataset(path, config, split):
     "datasets.load_dataset; a mere script's Parquet copy in its stead"
     from datasets import load_dataset
@@ -495,7 +473,7 @@ def _load_dataset(path, config, split):
     return load_dataset(path, data_dir=config, split=split,
                         revision="refs/convert/parquet")
 
-# %% ../nbs/04_rankings.ipynb #d8bd2c8a
+# %% ../nbs/04_rankings.ipynb #2e16fb54
 def _from_hub(name, split):
     "The data set of a Hub name 'owner/name' or 'owner/name:config'"
     import datasets
@@ -503,34 +481,20 @@ def _from_hub(name, split):
     was = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = was or bool(_no_hub())
     try: return _load_dataset(path, config or None, split)
-    except ConnectionError as e:
-        raise DataError(_offline(name, e)) from None
-    except Exception as e:
-        raise DataError(
-            f"{name}: no such file or folder, and the Hub's data set could"
-            f" not be loaded ({type(e).__name__}: {e}); check the name, the"
-            " split, and owner/name:config") from e
+    except ConnectionError as e: raise DataError(
+        f"{name}: no such file or folder, and the Hub cannot be reached"
+        f" ({e}); check the name, or work offline: with a network at hand"
+        f" run `hf download --repo-type dataset {path} --local-dir DIR`,"
+        " then give the folder DIR (or one in it) in place of the name. A"
+        " data set that was loaded here before is found again with"
+        " HF_HUB_OFFLINE=1") from None
+    except Exception as e: raise DataError(
+        f"{name}: no such file or folder, and the Hub's data set could not"
+        f" be loaded ({type(e).__name__}: {e}); check the name, the split,"
+        " and owner/name:config") from e
     finally: datasets.config.HF_HUB_OFFLINE = was
 
-# %% ../nbs/04_rankings.ipynb #cbb61a2a
-def _offline(name, error):
-    "What to do without the Hub"
-    path = name.partition(":")[0]
-    return (f"{name}: no such file or folder, and the Hub cannot be reached"
-            f" ({error}); check the name, or work offline: where there is a"
-            f" network, run `hf download --repo-type dataset {path}"
-            " --local-dir DIR`, then give the folder DIR (or one in it) in"
-            " place of the name. A data set that was loaded here before"
-            " is found again with HF_HUB_OFFLINE=1")
-
-def _choose(splits, split, name):
-    "One split of a dict of them"
-    if split in splits: return splits[split]
-    if split is None and len(splits) == 1: return [*splits.values()][0]
-    raise DataError(f"{name}: has the splits {', '.join(splits)}; choose"
-                    ' one with split="..."')
-
-# %% ../nbs/04_rankings.ipynb #8122f5f6
+# %% ../nbs/04_rankings.ipynb #c3c8eb66
 def _source(source, split, on_error):
     "Stream (row, place) of anything that load_rankings takes"
     name = "rows"
@@ -538,18 +502,20 @@ def _source(source, split, on_error):
         name, path = str(source), Path(source)
         saved = any((path/f).exists()
                     for f in ("dataset_dict.json", "state.json"))
-        if path.exists() and not saved or not _hub_name.match(name) \
-                and not saved or path.suffix.lower() in _readers:
+        if not saved and (path.exists() or not _hub_name.match(name)) \
+                or path.suffix.lower() in _readers:
             yield from read_rows(path, on_error, split)
             return
-        source = _from_disk(path) if saved else _from_hub(name, split)
-    if isinstance(source, dict): source = _choose(source, split, name)
+        from datasets import load_from_disk
+        source = load_from_disk(name) if saved else _from_hub(name, split)
+    if isinstance(source, dict): # the splits of a data set
+        if split is None and len(source) == 1: split = [*source][0]
+        if split not in source: raise DataError(
+            f"{name}: has the splits {', '.join(source)}; choose one with"
+            ' split="..."')
+        source = source[split]
     if hasattr(source, "with_format"): source = source.with_format(None)
     for n, row in enumerate(source, 1): yield row, f"{name}, row {n}"
-
-def _from_disk(path):
-    import datasets
-    return datasets.load_from_disk(str(path))
 
 # %% ../nbs/04_rankings.ipynb #0d7a1ad5
 def load_rankings(
@@ -577,21 +543,18 @@ def load_rankings(
     _count(rows, report, source if named else "rows")
     return rows
 
-# %% ../nbs/04_rankings.ipynb #e8f2ff1a
+# %% ../nbs/04_rankings.ipynb #51522331
 _fields = set("""prompt ranked_outputs ranks comparisons weight margins
     scores id metadata""".split())
-
-def _identical_pairs(row):
-    n = Counter(o.strip() for o in row["ranked_outputs"]).values()
-    return sum(c * (c - 1) // 2 for c in n)
 
 def _count(rows, report, name):
     "Fill the report; DataError where no row could train a model"
     report["rows kept"] += len(rows)
     bare = sum(not usable(r) for r in rows)
     report["rows kept that have no judged pair"] += bare
-    report["pairs of identical completions"] += sum(map(_identical_pairs,
-                                                        rows))
+    report["pairs of identical completions"] += sum(
+        a.strip() == b.strip() for r in rows
+        for a, b in combinations(r["ranked_outputs"], 2))
     for field, n in Counter(f for r in rows for f in r
                             if f not in _fields).items():
         report[f"rows with the unused field {field}"] += n
@@ -672,21 +635,21 @@ def _moved_metadata(meta, places, kept, report):
         else: out[name] = v
     return out
 
-# %% ../nbs/04_rankings.ipynb #cc2d727a
+# %% ../nbs/04_rankings.ipynb #bbc11ab7
 def _moved_row(row, places, report):
     "A row with some completions dropped and all its fields adapted"
     kept = [places.index(n) for n in range(len({*places} - {None}))]
     pick = lambda v: [v[k] for k in kept]
-    out = {**row, "ranked_outputs": pick(row["ranked_outputs"])}
+    out = row | {name: pick(row[name]) for name in
+                 ("ranked_outputs", "scores") if name in row}
     if "ranks" in row:
         out["ranks"] = np.unique(pick(row["ranks"]),
                                  return_inverse=True)[1].tolist()
+    if "margins" in row:
+        out["margins"] = [pick(m) for m in pick(row["margins"])]
     if "comparisons" in row:
         out["comparisons"] = _moved(row["comparisons"], places, report,
                                     "comparisons")
-    if "scores" in row: out["scores"] = pick(row["scores"])
-    if "margins" in row: out["margins"] = [pick(m) for m in
-                                           pick(row["margins"])]
     if "metadata" in row:
         out["metadata"] = _moved_metadata(row["metadata"], places, kept,
                                           report)
@@ -797,7 +760,7 @@ def _graph_of(post):
             policies=[j["policies"][c], j["policies"][1 - c]]))
     return texts, policies, judgements
 
-# %% ../nbs/04_rankings.ipynb #ae85453c
+# %% ../nbs/04_rankings.ipynb #f54fc1aa
 def _wins_of(texts, judged, report):
     "(K, K) counts of i preferred to j"
     wins = np.zeros((len(texts),) * 2, int)
@@ -815,6 +778,10 @@ def _post_metadata(info, policies, judged):
                 batch=_joined(j["batch"] for j in judged),
                 split=_joined(j["split"] for j in judged))
     return meta | {k: info[k] for k in ("subreddit", "site") if info.get(k)}
+
+def _pairs(wins): # (K, K) counts as [[winner, loser, count], ...]
+    return [[int(i), int(j), int(wins[i, j])]
+            for i, j in zip(*wins.nonzero())]
 
 # %% ../nbs/04_rankings.ipynb #496120d2
 def _post_row(post, report):
@@ -838,19 +805,6 @@ def _post_row(post, report):
     if info.get("id") is not None: row["id"] = info["id"]
     return row | {"metadata": _post_metadata(
         info, [policies[k] for k in order], judged)}
-
-# %% ../nbs/04_rankings.ipynb #98cdfaa8
-def _pairs(wins): # (K, K) counts as [[winner, loser, count], ...]
-    return [[int(i), int(j), int(wins[i, j])]
-            for i, j in zip(*wins.nonzero())]
-
-# %% ../nbs/04_rankings.ipynb #60d67acd
-def _check_single(row, where):
-    "One raw judgement alone, as a ranking of two"
-    rows = comparisons_to_rankings([_check_judgement(row, where)])
-    if not rows: _fail(where, "summaries", "has an empty text",
-                       "write its text or remove the row")
-    return rows[0]
 
 # %% ../nbs/04_rankings.ipynb #0039fbba
 def comparisons_to_rankings(
@@ -922,17 +876,6 @@ def _say(nouns, values):
     return " ".join(f"The {_nouns[n]} is {_words[n][v]}."
                     for n, v in zip(nouns, values))
 
-# %% ../nbs/04_rankings.ipynb #740aabdc
-def _votes(rewards, judges, rng):
-    "Noisy votes on each pair: (K, K) counts of i preferred to j"
-    K = len(rewards)
-    votes = np.zeros((K, K), int)
-    i, j = np.triu_indices(K, 1)
-    p = 1 / (1 + np.exp(rewards[j] - rewards[i]))
-    votes[i, j] = rng.binomial(judges, p)
-    votes[j, i] = judges - votes[i, j]
-    return votes
-
 # %% ../nbs/04_rankings.ipynb #d2cde518
 def _known_truth(k, facts, rng):
     "Nouns (facts,); values (1 + k, facts): the truth, then 0 to k-1 wrong"
@@ -969,12 +912,16 @@ def generate_rankings(
             metadata={"rewards": rewards[order].tolist()}))
     return rows
 
-# %% ../nbs/04_rankings.ipynb #30bef3e8
+# %% ../nbs/04_rankings.ipynb #c927a928
 def _judged(rewards, judges, rng):
     "An order by votes (ties in random order) and the votes as comparisons"
-    if not judges: return np.arange(len(rewards)), {}
-    order = rng.permutation(len(rewards))
-    votes = _votes(rewards[order], judges, rng)
+    K = len(rewards)
+    if not judges: return np.arange(K), {}
+    order, votes = rng.permutation(K), np.zeros((K, K), int)
+    i, j = np.triu_indices(K, 1)
+    d = rewards[order[i]] - rewards[order[j]]
+    votes[i, j] = rng.binomial(judges, 1 / (1 + np.exp(-d)))
+    votes[j, i] = judges - votes[i, j]
     best = np.argsort(-votes.sum(1), kind="stable")
     votes = votes[np.ix_(best, best)]
     return order[best], dict(comparisons=_pairs(votes))

@@ -169,10 +169,10 @@ def _where(number, row):
 
 def _count(report, what): report[what] = report.get(what, 0) + 1
 
-# %% ../nbs/05_tokens.ipynb #1c1e330a
+# %% ../nbs/05_tokens.ipynb #926256a8
 def _one(number, row, prompt, found, completions, tokenizer, form,
          max_length, side, report):
-    "One tokenised row, its prompt shortened where it must be"
+    "One tokenised ranking, its prompt shortened where it must be"
     prefix = form["prefix"] if form["pair"] or not prompt.chat else []
     room, error = _room(number, row, completions, form, prefix, max_length)
     fitted = room > 0 and _fit(tokenizer, prompt, found, room, side)
@@ -216,25 +216,25 @@ def _tokenize(numbered, tokenizer, max_length=512, *, report,
                 if not drop_too_long: raise DataError(str(e)) from None
                 _count(report, "rows left out: a completion leaves no room")
 
-# %% ../nbs/05_tokens.ipynb #fb640435
+# %% ../nbs/05_tokens.ipynb #e17638aa
 def tokenize_rankings(
-    rows,  # iterable of rows as `load_rankings` gives them
+    rows,  # iterable of rankings as `load_rankings` gives them
     tokenizer,  # a fast tokenizer
     max_length=512,  # most tokens of a sequence, special ones included
     truncation_side="right",  # side of a prompt that is cut, or "left"
     keep_suffix="\n\nTL;DR:",  # end of a prompt that a cut leaves in place
     pair=None,  # see `template`
-    drop_too_long=False,  # leave rows without room out; else DataError
+    drop_too_long=False,  # leave those without room out; else DataError
     report=None,  # Counter (or dict), filled with phrases and counts
 ):  # iterator of dicts: the fields of `TokenizedRanking` without epoch
-    "Token ids of each row, in order; DataError: no room, no chat template"
+    "Token ids, ranking by ranking; DataError: no room, no chat template"
     yield from _tokenize(
         enumerate(rows), tokenizer, max_length,
         truncation_side=truncation_side, keep_suffix=keep_suffix, pair=pair,
         drop_too_long=drop_too_long,
         report={} if report is None else report)
 
-# %% ../nbs/05_tokens.ipynb #59b43d61
+# %% ../nbs/05_tokens.ipynb #fdc16b17
 _SCHEMA = Features(dict(
     prompt_ids=List(Value("int32")),
     completion_ids=List(List(Value("int32"))), wins=List(Value("float32")),
@@ -249,7 +249,7 @@ def _lists(arrays, dtype):
     return pa.ListArray.from_arrays(_offsets(arrays), flat)
 
 def _as_table(items):
-    "Arrow table of a few hundred tokenised rows"
+    "Arrow table of a few hundred tokenised rankings"
     ys = [x["completion_ids"] for x in items]
     return pa.table(dict(
         prompt_ids=_lists([x["prompt_ids"] for x in items], np.int32),
@@ -259,7 +259,7 @@ def _as_table(items):
         weight=pa.array([x["weight"] for x in items], pa.float32()),
         row=pa.array([x["row"] for x in items], pa.int64())))
 
-# %% ../nbs/05_tokens.ipynb #3a0c241a
+# %% ../nbs/05_tokens.ipynb #1683b440
 def _size(item):
     "Tokens of all sequences, tokens of the longest, K"
     p = len(item["prompt_ids"])
@@ -267,7 +267,7 @@ def _size(item):
     return p * len(lens) + sum(lens), p + max(lens), len(lens)
 
 def _store(items, file):
-    "Write tokenised rows to an Arrow file; their sizes (rows, 3)"
+    "Write tokenised rankings to an Arrow file; their sizes (n, 3)"
     items, sizes = iter(items), []
     writer = ArrowWriter(path=str(file), features=_SCHEMA)
     while part := list(islice(items, 256)):
@@ -281,9 +281,9 @@ def _remove(folder, pid, getpid=os.getpid, rmtree=shutil.rmtree):
     "Remove a folder, but only in the process that made it"
     if getpid() == pid: rmtree(folder, ignore_errors=True)
 
-# %% ../nbs/05_tokens.ipynb #1aa2c253
+# %% ../nbs/05_tokens.ipynb #b0caba7b
 class _ArrowRows(torch.utils.data.Dataset):
-    "Tokenised rows in a temporary file; the process that made it owns it"
+    "Tokenised rankings in a temporary file, owned by its first process"
     def _open(self, items, cache_dir):
         if cache_dir is not None: os.makedirs(cache_dir, exist_ok=True)
         folder = tempfile.mkdtemp(prefix="mnreward-", dir=cache_dir)
@@ -299,7 +299,7 @@ class _ArrowRows(torch.utils.data.Dataset):
         return {k: v for k, v in self.__dict__.items() if k != "_gone"}
 
     def _read(self, i):
-        "Fields of row `i`; its arrays are read-only views of the file"
+        "Fields of ranking `i`; its arrays are read-only views of the file"
         row, k = self._table[i], int(self.ranks[i])
         x, ys, wins = (row[name].chunk(0)[0].values for name in
                        ("prompt_ids", "completion_ids", "wins"))
@@ -307,24 +307,24 @@ class _ArrowRows(torch.utils.data.Dataset):
                 wins.to_numpy().reshape(k, k),
                 row["weight"][0].as_py(), row["row"][0].as_py())
 
-# %% ../nbs/05_tokens.ipynb #3e86c509
+# %% ../nbs/05_tokens.ipynb #308dd8d5
 class TokenizedRanking(NamedTuple):
     "One ranking; the sequence of y_k is `prompt_ids` + `completion_ids[k]`"
     prompt_ids: np.ndarray  # int32 (P,), all tokens that come before y_k
     completion_ids: list  # K arrays, int32 (C_k,), each with its end token
     wins: np.ndarray  # float32 (K, K), weight of "i is better than j"
-    weight: float  # omega, the row's importance; 0 for a repeated row
-    row: int  # number of the row in what was loaded, from 0
+    weight: float  # omega, the ranking's importance; 0 for a repeated one
+    row: int  # number of the ranking in what was loaded, from 0
     epoch: int | None  # seeds sampling of completions; None: no sampling
 
-# %% ../nbs/05_tokens.ipynb #094f1f62
+# %% ../nbs/05_tokens.ipynb #e60ab629
 class RankingDataset(_ArrowRows):
     "Tokenised rankings in a memory-mapped file; DataError: none is usable"
     def __init__(self,
-        rankings,  # rows as `load_rankings` gives them
+        rankings,  # list of dicts as `load_rankings` gives them
         tokenizer,  # a fast tokenizer
         max_length=512,  # most tokens of a sequence
-        *, training=True,  # leave out rows without a strict judged pair
+        *, training=True,  # leave out rankings without a strict judged pair
         cache_dir=None,  # where the temporary file lies; None: the system's
         report=None,  # Counter (or dict), filled with phrases and counts
         **kwargs,  # truncation_side, keep_suffix, pair and drop_too_long
