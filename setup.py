@@ -26,6 +26,7 @@ setup(
     url=cfg["git_url"],
     packages=find_packages(include=["mnreward", "mnreward.*"]),
     include_package_data=True,
+    package_data={"mnreward": ["*.json"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

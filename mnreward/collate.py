@@ -67,7 +67,18 @@ def _judged(items, chosen, kmax):
     return dict(labels=labels, totals=np.array(totals, np.float32),
                 weight=np.array([i.weight for i in items], np.float32))
 
-# %% ../nbs/06_collate.ipynb #dfea5c07
+# %% ../nbs/06_collate.ipynb #2843f18f
+def _margins(items, chosen, kmax):
+    "{margins: (B, Kmax, Kmax)} where a ranking has any, else {}"
+    if all(item.margins is None for item in items): return {}
+    margins = np.zeros((len(items), kmax, kmax), np.float32)
+    for b, (item, (idx, _)) in enumerate(zip(items, chosen)):
+        if item.margins is not None:
+            k, m = len(idx), item.margins
+            margins[b, :k, :k] = m[np.ix_(idx, idx)]
+    return dict(margins=margins)
+
+# %% ../nbs/06_collate.ipynb #088d7701
 def _collate(c, items):
     "The batch of `items`, as the collator `c` is set"
     kmax, side = c.max_ranks_per_batch, c.padding_side
@@ -78,6 +89,7 @@ def _collate(c, items):
                                c.pad_to_multiple_of)
     judged = _judged(items, chosen, kmax)
     out = {k: judged[k] for k in ("labels", "weight", "totals")}
+    out |= _margins(items, chosen, kmax)
     out |= dict(input_ids=ids, attention_mask=real.astype(np.int64))
     if c.token_type_ids: out["token_type_ids"] = _token_types(parts, real)
     last = lens if side == "right" else np.full_like(lens, ids.shape[1])

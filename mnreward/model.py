@@ -6,7 +6,7 @@
 __all__ = ['TOKENS', 'backbone_family', 'bare_backbone', 'build_backbone', 'set_dropout', 'token_positions', 'RewardHead',
            'RewardConfig', 'longest_row', 'Model', 'rewards_to_grid', 'RewardOutput', 'single_rows', 'load_backbone']
 
-# %% ../nbs/07_model.ipynb #82dc6c1a
+# %% ../nbs/07_model.ipynb #a2c7cb71
 import inspect, math, re, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from transformers.models.auto import modeling_auto as auto
 from transformers.utils import ModelOutput
 
 from .collate import DataCollator
-from .loss import kwise_loss
+from .listwise import ranking_loss
 from .tokens import (RankingDataset, TokenizedRanking, template,
                              tokenize_rankings)
 
@@ -240,7 +240,7 @@ def patch_to(cls):
         return f
     return add
 
-# %% ../nbs/07_model.ipynb #864614e4
+# %% ../nbs/07_model.ipynb #5810e9e6
 class Model(PreTrainedModel):
     "A reward model: a backbone, and a head that reads it."
     config_class, base_model_prefix = RewardConfig, "backbone"
@@ -263,6 +263,7 @@ class Model(PreTrainedModel):
         self.tokenizer, self.backbone = tokenizer, backbone
         self.inputs = _backbone_inputs(backbone)
         self.head = RewardHead(config.hidden_size)
+        self.loss_options = {}  # of `ranking_loss`, in training only
         self.post_init()
 
 # %% ../nbs/07_model.ipynb #a614c6e7
@@ -355,7 +356,7 @@ def _check_batch(model, input_ids, attention_mask, ends):
             f"{len(attention_mask)} of attention_mask and {len(ends)} ends:"
             " each sequence needs one")
 
-# %% ../nbs/07_model.ipynb #fb202c5b
+# %% ../nbs/07_model.ipynb #a13db858
 @patch_to(Model)
 def forward(
     self,
@@ -364,18 +365,29 @@ def forward(
     slots=None,  # (N,) slot of each in (B, K); None: all, in order
     labels=None,  # (B, K, K) weights of i over j; None: no loss
     weight=None, totals=None,  # (B,) each: see kwise_loss
+    margins=None,  # (B, K, K), for training
     token_type_ids=None,  # (N, L) or None
     num_items_in_batch=None,  # sum of prompt weights over the step
 ):  # RewardOutput: loss, logits (B, K), or (N,) without labels
-    "Rewards and their K-wise loss, as transformers' Trainer calls it."
+    "Rewards and their loss, as transformers' Trainer calls it."
     _check_batch(self, input_ids, attention_mask, ends)
     r = self.rewards(input_ids, attention_mask, ends, token_type_ids)
     if labels is None: return RewardOutput(logits=r)
     grid = rewards_to_grid(r, slots, *labels.shape[:2])
-    n = num_items_in_batch
-    loss = kwise_loss(grid, wins=labels, weight=weight, totals=totals,
-                      reduction="mean" if n is None else "sum")
-    return RewardOutput(loss=loss if n is None else loss/n, logits=grid)
+    options = dict(self.loss_options) if self.training else {}
+    if options.pop("margins", False): options["margins"] = margins
+    loss = ranking_loss(
+        grid, wins=labels, weight=weight, totals=totals, **options,
+        reduction="mean" if num_items_in_batch is None else "sum")
+    loss = _per_item(loss, num_items_in_batch)
+    return RewardOutput(loss=loss, logits=grid)
+
+# %% ../nbs/07_model.ipynb #c2ca485a
+def _per_item(loss, n):
+    "Divide by n, the weight of the whole step; 0 where the step has none"
+    if n is None: return loss
+    n = torch.as_tensor(n, device=loss.device)
+    return loss / n.masked_fill(n == 0, 1)
 
 # %% ../nbs/07_model.ipynb #ab63a818
 @patch_to(Model)

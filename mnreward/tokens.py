@@ -169,7 +169,7 @@ def _where(number, row):
 
 def _count(report, what): report[what] = report.get(what, 0) + 1
 
-# %% ../nbs/05_tokens.ipynb #926256a8
+# %% ../nbs/05_tokens.ipynb #0993a798
 def _one(number, row, prompt, found, completions, tokenizer, form,
          max_length, side, report):
     "One tokenised ranking, its prompt shortened where it must be"
@@ -184,6 +184,7 @@ def _one(number, row, prompt, found, completions, tokenizer, form,
         completion_ids=[np.array(y + form["end"], np.int32)
                         for y in completions],
         wins=np.asarray(row_wins(row), np.float32),
+        margins=np.array(row.get("margins") or [], np.float32),
         weight=1.0 if weight is None else float(weight), row=number)
 
 # %% ../nbs/05_tokens.ipynb #4ed5be7b
@@ -234,10 +235,11 @@ def tokenize_rankings(
         drop_too_long=drop_too_long,
         report={} if report is None else report)
 
-# %% ../nbs/05_tokens.ipynb #fdc16b17
+# %% ../nbs/05_tokens.ipynb #68235366
 _SCHEMA = Features(dict(
     prompt_ids=List(Value("int32")),
     completion_ids=List(List(Value("int32"))), wins=List(Value("float32")),
+    margins=List(Value("float32")),
     weight=Value("float32"), row=Value("int64")))
 
 def _offsets(lists):
@@ -248,6 +250,7 @@ def _lists(arrays, dtype):
     flat = np.concatenate([np.zeros(0, dtype), *arrays])
     return pa.ListArray.from_arrays(_offsets(arrays), flat)
 
+# %% ../nbs/05_tokens.ipynb #33acd5e4
 def _as_table(items):
     "Arrow table of a few hundred tokenised rankings"
     ys = [x["completion_ids"] for x in items]
@@ -256,6 +259,7 @@ def _as_table(items):
         completion_ids=pa.ListArray.from_arrays(
             _offsets(ys), _lists(list(chain(*ys)), np.int32)),
         wins=_lists([x["wins"].ravel() for x in items], np.float32),
+        margins=_lists([x["margins"].ravel() for x in items], np.float32),
         weight=pa.array([x["weight"] for x in items], pa.float32()),
         row=pa.array([x["row"] for x in items], pa.int64())))
 
@@ -281,7 +285,7 @@ def _remove(folder, pid, getpid=os.getpid, rmtree=shutil.rmtree):
     "Remove a folder, but only in the process that made it"
     if getpid() == pid: rmtree(folder, ignore_errors=True)
 
-# %% ../nbs/05_tokens.ipynb #b0caba7b
+# %% ../nbs/05_tokens.ipynb #7fd55f04
 class _ArrowRows(torch.utils.data.Dataset):
     "Tokenised rankings in a temporary file, owned by its first process"
     def _open(self, items, cache_dir):
@@ -294,20 +298,20 @@ class _ArrowRows(torch.utils.data.Dataset):
         self._table = Table.from_file(str(file)).with_format("arrow")
 
     def __len__(self): return len(self.lengths)
-
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_gone"}
 
     def _read(self, i):
         "Fields of ranking `i`; its arrays are read-only views of the file"
         row, k = self._table[i], int(self.ranks[i])
-        x, ys, wins = (row[name].chunk(0)[0].values for name in
-                       ("prompt_ids", "completion_ids", "wins"))
+        x, ys, wins, margins = (row[name].chunk(0)[0].values for name in
+            ("prompt_ids", "completion_ids", "wins", "margins"))
         return (x.to_numpy(), [ys[j].values.to_numpy() for j in range(k)],
-                wins.to_numpy().reshape(k, k),
-                row["weight"][0].as_py(), row["row"][0].as_py())
+                wins.to_numpy().reshape(k, k), row["weight"][0].as_py(),
+                row["row"][0].as_py(), None if not len(margins)
+                else margins.to_numpy().reshape(k, k))
 
-# %% ../nbs/05_tokens.ipynb #308dd8d5
+# %% ../nbs/05_tokens.ipynb #cec086c1
 class TokenizedRanking(NamedTuple):
     "One ranking; the sequence of y_k is `prompt_ids` + `completion_ids[k]`"
     prompt_ids: np.ndarray  # int32 (P,), all tokens that come before y_k
@@ -316,6 +320,7 @@ class TokenizedRanking(NamedTuple):
     weight: float  # omega, the ranking's importance; 0 for a repeated one
     row: int  # number of the ranking in what was loaded, from 0
     epoch: int | None  # seeds sampling of completions; None: no sampling
+    margins: np.ndarray | None = None  # float32 (K, K), asked of i over j
 
 # %% ../nbs/05_tokens.ipynb #e60ab629
 class RankingDataset(_ArrowRows):
@@ -342,7 +347,7 @@ class RankingDataset(_ArrowRows):
     @property
     def epoch(self): return int(self._epoch) if self.training else None
 
-# %% ../nbs/05_tokens.ipynb #142f0ff3
+# %% ../nbs/05_tokens.ipynb #264579dd
 def _fill(data, rankings, cache_dir, tokenizer, max_length, kwargs):
     "Tokenise into the file of `data`; DataError: nothing to train on"
     rows = enumerate(rankings)
@@ -362,9 +367,9 @@ def _item(data, i):
     j = int(i) if i >= 0 else ~int(i)
     if j >= len(data): raise IndexError(
         f"no row {j}: there are {len(data)}")
-    *fields, weight, row = data._read(j)
+    *fields, weight, row, margins = data._read(j)
     return TokenizedRanking(*fields, weight if i >= 0 else 0.0, row,
-                            data.epoch)
+                            data.epoch, margins)
 
 # %% ../nbs/05_tokens.ipynb #76247ef6
 def _describe(data):

@@ -84,3 +84,32 @@ def test_the_demo_reaches_085_on_prompts_never_seen_as_a_mean_of_three_seeds(tmp
         accuracy.append(found["model"]["accuracy"]["value"])
         for name in "longer", "words": assert abs(found[name]["accuracy"]["value"]-0.5) < 0.05, (seed, name)
     assert sum(accuracy)/3 >= 0.85, accuracy
+
+@pytest.mark.parametrize("options", [("--lr_scheduler_type", "linear"), ("--eval_strategy", "epoch"), ("--save_strategy", "no"),
+    ("--eval_steps", 1), ("--loss", "plackett_luce"), ("--ties", "half", "--label_smoothing", "0.1", "--centring", "0.01")])
+def test_common_options_of_training_go_together_with_the_defaults(options, tmp_path, mnreward, rankings, backbone):
+    rc, _, err = mnreward("train", rankings, "--model", backbone, "--output_dir", tmp_path/"rm", *quick, *options)
+    assert rc == 0, err
+
+def test_the_best_checkpoint_by_accuracy_has_the_highest(tmp_path, mnreward, rankings, backbone):
+    rc, _, err = mnreward("train", rankings, "--model", backbone, "--output_dir", tmp_path/"rm", *quick,
+                          "--metric_for_best_model", "accuracy", "--max_steps", 6, "--eval_fraction", 0.5)
+    assert rc == 0, err
+    last = max((tmp_path/"rm").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    state = json.loads((last/"trainer_state.json").read_text())
+    assert state["best_metric"] == max(h["eval_accuracy"] for h in state["log_history"] if "eval_accuracy" in h)
+
+def test_yaml_reads_no_as_a_strategy(tmp_path, mnreward, rankings, backbone):
+    (tmp_path/"c.yaml").write_text("eval_strategy: no\nreport_to:\n")
+    rc, _, err = mnreward("train", rankings, "--config", tmp_path/"c.yaml", "--model", backbone, "--output_dir", tmp_path/"rm", *quick)
+    assert rc == 0, err
+
+def test_csv_with_lists_of_completions_is_scored_completion_by_completion(tmp_path, mnreward, reward_model):
+    (tmp_path/"in.csv").write_text('prompt,completions\nThe cat is red.,"[""The cat is red."", ""The cat is blue.""]"\n')
+    rc, _, err = mnreward("score", tmp_path/"in.csv", "--model", reward_model, "--out", tmp_path/"s.jsonl")
+    assert rc == 0, err
+    assert len(json.loads((tmp_path/"s.jsonl").read_text())["rewards"]) == 2
+
+def test_rankings_counts_each_row_once(tmp_path, mnreward, rankings, rows):
+    rc, text, _ = mnreward("rankings", rankings, "--min_words", 3)
+    assert rc == 0 and f"{len(rows)}  rows kept" in text and f"{2*len(rows)}" not in text, text

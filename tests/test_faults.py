@@ -119,3 +119,41 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_message_says_how_to_resume(tmp_path, 
     r = subprocess.run([*command, "--max_steps", str(step+3), "--resume_from_checkpoint", "True"], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
     assert json.loads((out/"metrics.json").read_text())["training"]["steps"] == step+3
+
+@pytest.mark.parametrize("options, said", [
+    (("--label_smoothing_factor", "0.1"), "comparisons"), (("--prediction_loss_only",), "prediction_loss_only"),
+    (("--per_device_train_batch_size", "0"), "at least 1"), (("--prompts_per_step", "0"), "at least 1"),
+    (("--seed", "-1"), "seed"), (("--eval_fraction", "1.5"), "eval_fraction"), (("--max_ranks_per_batch", "1"), "at least 2"),
+    (("--max_length", "0"), "max_length"), (("--report_to", "no_such_tracker"), "no_such_tracker"),
+    (("--accelerator_config", '{"dispatch_batches": true}'), "dispatch_batches"), (("stray",), "unexpected"),
+    (("--loss", "listmle"), "plackett_luce"), (("--margins",), "margins")])
+def test_options_that_cannot_be_exit_2_and_say_why(options, said, tmp_path, mnreward, rankings, backbone):
+    rc, _, err = mnreward("train", rankings, "--model", backbone, "--output_dir", tmp_path/"o", "--use_cpu", "--max_steps", 1,
+                          "--disable_tqdm", "True", *options)
+    assert rc == 2 and said in err and "Traceback" not in err, err
+    assert not (tmp_path/"o").exists()
+
+def test_overwrite_keeps_old_checkpoints_until_training_begins(tmp_path, mnreward, backbone):
+    old = tmp_path/"o"/"checkpoint-7"; old.mkdir(parents=True)
+    rc, _, err = mnreward("train", tmp_path/"typo.json", "--model", backbone, "--output_dir", tmp_path/"o", "--overwrite")
+    assert rc == 2 and old.exists(), err
+
+@pytest.mark.parametrize("size", ["0", "-1"])
+def test_a_batch_size_below_one_exits_2(size, tmp_path, mnreward, rankings, reward_model):
+    for command in "score", "evaluate":
+        rc, _, err = mnreward(command, rankings, "--model", reward_model, "--batch_size", size)
+        assert rc == 2 and "batch_size" in err, err
+
+def test_a_row_that_is_no_object_and_a_partial_file_of_something_else_exit_2(tmp_path, mnreward, rankings, reward_model):
+    (tmp_path/"x.json").write_text("[5]")
+    rc, _, err = mnreward("score", tmp_path/"x.json", "--model", reward_model)
+    assert rc == 2 and "row 1" in err and "Traceback" not in err, err
+    for text in "garbage\n", "[1]\n":
+        (tmp_path/"out.partial").write_text(text)
+        rc, _, err = mnreward("score", rankings, "--model", reward_model, "--out", tmp_path/"out")
+        assert rc == 2 and "out.partial" in err and (tmp_path/"out.partial").read_text() == text, err
+
+def test_rows_without_weight_are_no_training_data(tmp_path, mnreward, rows, backbone):
+    (tmp_path/"x.json").write_text(json.dumps([{**r, "weight": 0} for r in rows]))
+    rc, _, err = mnreward("train", tmp_path/"x.json", "--model", backbone, "--output_dir", tmp_path/"o", "--use_cpu")
+    assert rc == 2 and "weight" in err, err

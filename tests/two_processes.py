@@ -14,9 +14,12 @@ model = small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]])
 before = [p.detach().clone() for p in model.parameters()]
 args = TrainingArguments(out, per_device_train_batch_size=size, max_steps=1, optim="sgd", learning_rate=1.,
     lr_scheduler_type="constant", max_grad_norm=0., report_to="none", disable_tqdm=True, save_strategy="no",
-    use_cpu=True, accelerator_config={"dispatch_batches": False})
+    use_cpu=True, ddp_find_unused_parameters=False, accelerator_config={"dispatch_batches": False})
 trainer = RankingTrainer(model, args, train_dataset=model.tokenize(rows), data_collator=model.collator(3))
 trainer.train()
 if args.process_index == 0:
     model = trainer.accelerator.unwrap_model(trainer.model)
     torch.save([b-p.detach() for b, p in zip(before, model.parameters())], f"{out}/gradient.pt")
+if torch.distributed.is_initialized():
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter
