@@ -2,10 +2,12 @@
 __version__ = "0.1.0"
 
 _home = {
-    "kwise_loss": "loss", "ranks_to_wins": "loss",
+    "fit_bradley_terry": "preferences",
+    "kwise_loss": "loss", "ranks_to_wins": "loss", "ranking_loss": "listwise",
     "load_rankings": "rankings", "write_rankings": "rankings",
     "create_comparison_dataset": "rankings", "comparisons_to_rankings": "rankings",
     "generate_rankings": "rankings", "split_by_prompt": "rankings", "DataError": "rankings",
+    "load_reading": "rankings",
     "RankingDataset": "tokens", "DataCollator": "collate",
     "Model": "model", "RewardConfig": "model",
     "evaluate": "evaluation", "compare": "evaluation",

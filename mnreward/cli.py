@@ -154,7 +154,7 @@ def demo_options(
     option(p, "seed", type=int, default=0, help="seed of data and model")
     option(p, "overwrite", help="replace an earlier demo in output_dir")
 
-# %% ../nbs/10_cli.ipynb #cc88b1a3
+# %% ../nbs/10_cli.ipynb #d1911c4d
 commands = dict(
     train=(train_options, "train a reward model on rankings",
            "mnreward train rankings.json --model google/flan-t5-base"),
@@ -166,7 +166,7 @@ commands = dict(
     rankings=(rankings_options, "check and convert data, count everything",
               "mnreward rankings comparisons/ --out rankings.json"),
     demo=(demo_options, "data, model, training and evaluation, made on the "
-          "spot in two minutes", "mnreward demo"))
+          "spot in under two minutes", "mnreward demo"))
 
 # %% ../nbs/10_cli.ipynb #716b3587
 more_of_train = """
@@ -674,7 +674,7 @@ def demo(
                 longer=evaluate(test, longer_wins(test)),
                 words=evaluate(test, bag_of_words(rows, test)))
 
-# %% ../nbs/10_cli.ipynb #f512d8ba
+# %% ../nbs/10_cli.ipynb #184ee64a
 def demo_command(
     args, # parsed options of `mnreward demo`
 ):
@@ -682,7 +682,7 @@ def demo_command(
     quiet_loading()
     from mnreward.training import write_json
     print("3,000 rankings of 4 completions whose true order is known; "
-          "about two minutes on two cores\n", flush=True)
+          "under two minutes on two cores\n", flush=True)
     found = demo(args.model, args.output_dir, args.seed,
                  overwrite=args.overwrite)
     show_demo(found)

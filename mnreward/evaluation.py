@@ -122,24 +122,33 @@ def flat_rewards(
         flat.append(r)
     return np.concatenate(flat) if flat else np.zeros(0)
 
-# %% ../nbs/09_evaluate.ipynb #a9a5c792
+# %% ../nbs/09_evaluate.ipynb #a38d53d3
 def trainer_metrics(
-    prediction,  # .predictions (B, K) rewards; .label_ids (B, K, K) wins
+    prediction,  # .predictions (B, K) rewards; .label_ids (B, K, K) wins,
+                 # or (wins, omega (B,)): label_names ["labels", "weight"]
 ) -> dict:       # accuracy, prompt_accuracy, log_loss
     """`compute_metrics` for transformers' Trainer. Slots that nobody judged
     may hold anything; a NaN that was judged makes the metrics NaN."""
-    first = lambda x: x[0] if isinstance(x, (tuple, list)) else x
-    r = np.asarray(first(prediction.predictions), dtype=float)   # (B, K)
-    w = np.asarray(first(prediction.label_ids), dtype=float)  # (B, K, K)
+    each = lambda x: x if isinstance(x, (tuple, list)) else (x,)
+    r = np.asarray(each(prediction.predictions)[0], dtype=float)  # (B, K)
+    w, *omega = (np.asarray(x, dtype=float)
+                 for x in each(prediction.label_ids))
     w = np.maximum(w, 0)                # gathering pads with -100
+    if omega: w = w * (omega[0] > 0)[:, None, None]
     b, i, j = np.nonzero(w)
     if not len(b):
         return dict.fromkeys(["accuracy", "prompt_accuracy", "log_loss"],
                              float("nan"))
-    d, w = r[b, i] - r[b, j], w[b, i, j]                         # (P,)
-    share = w / np.bincount(b, w)[b] / len(np.unique(b))
+    return _metrics(r[b, i] - r[b, j], w[b, i, j], b,
+                    omega[0][b] if omega else np.ones(len(b)))
+
+# %% ../nbs/09_evaluate.ipynb #ddeec9b2
+def _metrics(d, w, b, omega):
+    "From gaps d, weights w, prompts b and importances omega, each (P,)"
+    share = omega * w / np.bincount(b, w)[b]
+    share = share / share.sum()
     loss = np.maximum(-d, 0) + np.log1p(np.exp(-np.abs(d)))
-    return {"accuracy": float(w @ pair_scores(d) / w.sum()),
+    return {"accuracy": float(omega * w @ pair_scores(d) / (omega @ w)),
             "prompt_accuracy": float(share @ pair_scores(d)),
             "log_loss": float(share @ loss)}
 

@@ -119,7 +119,7 @@ class RankingTrainer(Trainer):
         try: return super().get_eval_dataloader(eval_dataset)
         finally: self.data_collator = train
 
-# %% ../nbs/10_train.ipynb #28a51270
+# %% ../nbs/10_train.ipynb #24d55bdf
 defaults = dict(
     num_train_epochs=1, learning_rate=1e-5,
     lr_scheduler_type="cosine_with_min_lr",
@@ -131,6 +131,7 @@ defaults = dict(
     greater_is_better=False, logging_steps=0.05,
     dataloader_pin_memory=torch.cuda.is_available(),
     ddp_find_unused_parameters=False, # all of them are used
+    label_names=["labels", "weight"], # validation weighs rows too
     report_to="none", accelerator_config={"dispatch_batches": False})
 
 # %% ../nbs/10_train.ipynb #32adcb72

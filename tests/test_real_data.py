@@ -48,3 +48,14 @@ def test_the_command_line_trains_scores_and_evaluates_on_tldr(tmp_path, mnreward
     assert rc == 0, err
     rc, text, err = mnreward("evaluate", tmp_path/"few.json", "--model", out, "--output_dir", tmp_path/"e")
     assert rc == 0 and "confidence" in text, err
+
+@pytest.mark.skipif(not data, reason="MNREWARD_DATA is not set: no human rankings")
+def test_the_runner_of_the_first_result_works_at_toy_size(tmp_path):
+    if not models["minilm"]: pytest.skip("the package that carries MiniLM is not installed")
+    import subprocess, sys
+    script = Path(__file__).parents[1]/"nbs/_tools/first_result.py"
+    r = subprocess.run([sys.executable, script, "--toy", "--max_length", "128", "--out", tmp_path/"r.json"], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr[-3000:]
+    found = json.loads((tmp_path/"r.json").read_text())
+    assert len(found["tried"]) >= 3 and found["runs"][0]["tldr"]["evaluation"]["judgements"] > 0
+    assert found["chosen"]["learning_rate"] in {t["learning_rate"] for t in found["tried"]}

@@ -68,7 +68,7 @@ def main():
         rows=dict(train=len(train), test=len(test), cnndm=len(news)), max_length=a.max_length, prompts_per_step=16,
         chosen=best, tried=tried, runs=runs,
         untrained=judged(load_model(a.model, 4, a.max_length, 0).eval(), test)[1],
-        longer_wins=dict(tldr=evaluate(test, longer_wins(test))["accuracy"], cnndm=evaluate(news, longer_wins(news))["accuracy"]),
+        longer_wins=dict(tldr=evaluate(test, longer_wins(test)), cnndm=evaluate(news, longer_wins(news))),
         mean_of_seeds=dict(evaluation=evaluate(test, mean), above_longer_wins=compare(test, mean, longer_wins(test))["accuracy"]),
         seconds=round(time.time()-start), device=str(model.device), python=platform.python_version(),
         torch=torch.__version__, transformers=transformers.__version__), a.out)
