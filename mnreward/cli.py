@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['rows_help', 'skip_help', 'commands', 'more_of_train', 'option', 'positive', 'train_options', 'model_options',
-           'loss_options', 'score_options', 'evaluate_options', 'rankings_options', 'demo_options', 'parser', 'main',
-           'quiet_loading', 'rankings_command', 'print_counts', 'training_parser', 'check_names', 'yaml_options',
-           'given_options', 'train_command', 'leave_processes', 'print_summary', 'small_t5', 'scorable',
+           'loss_options', 'score_options', 'evaluate_options', 'rankings_options', 'demo_options', 'OneLine', 'parser',
+           'main', 'quiet_loading', 'rankings_command', 'print_counts', 'training_parser', 'check_names',
+           'yaml_options', 'given_options', 'train_command', 'leave_processes', 'print_summary', 'small_t5', 'scorable',
            'rows_to_score', 'as_json', 'fitting', 'untokenizable', 'chunks', 'finished_rows', 'skip_finished',
            'score_file', 'scored', 'reward_model', 'score_command', 'evaluate_command', 'check_evaluation_dir',
-           'rewards_of', 'save_evaluation', 'differences', 'demo_data', 'demo_options_of_train', 'demo', 'demo_command',
-           'show_demo']
+           'rewards_of', 'answerable', 'save_evaluation', 'differences', 'demo_data', 'demo_options_of_train', 'demo',
+           'demo_command', 'show_demo']
 
 # %% ../nbs/10_cli.ipynb #a5412866
 import argparse, json, os, sys
@@ -33,7 +33,7 @@ def option(
         kwargs["help"] += f" (default {kwargs['default']})"
     parser.add_argument(*names, **kwargs)
 
-# %% ../nbs/10_cli.ipynb #fd587e83
+# %% ../nbs/10_cli.ipynb #59db516a
 rows_help = ("rankings: a .json, .jsonl, .parquet or .csv file, a folder "
              "of such files, or the name of a Hub data set")
 skip_help = "drop and count rows that cannot be read"
@@ -42,9 +42,11 @@ def positive(
     text, # as given
 ) -> int:
     "A whole number of at least 1; else the parser's error"
-    if int(text) < 1: raise ValueError
+    if not text.isdecimal() or not int(text): raise argparse \
+        .ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
 
+# %% ../nbs/10_cli.ipynb #7ff28702
 def train_options(
     p, # parser of `mnreward train`; the rest goes to TrainingArguments
 ):
@@ -168,17 +170,23 @@ commands = dict(
     demo=(demo_options, "data, model, training and evaluation, made on the "
           "spot in under two minutes", "mnreward demo"))
 
-# %% ../nbs/10_cli.ipynb #716b3587
+# %% ../nbs/10_cli.ipynb #24645682
 more_of_train = """
 
-Any option of transformers.TrainingArguments is taken too:
+Options of transformers.TrainingArguments are taken too:
 --learning_rate 5e-6, --max_steps 100, --bf16, --gradient_checkpointing,
 --report_to wandb, --resume_from_checkpoint True ...
 (--help_all lists them)"""
 
+class OneLine(argparse.ArgumentParser):
+    "A parser whose complaint is a DataError, one line"
+    def error(self, message):
+        raise DataError(f"{message} (see {self.prog} --help)")
+
+# %% ../nbs/10_cli.ipynb #9ae01cc1
 def parser():
     "The argument parser of `mnreward`"
-    p = argparse.ArgumentParser(
+    p = OneLine(
         "mnreward", allow_abbrev=False,
         description="Reward models from rankings of any length.",
         epilog="mnreward COMMAND --help says more about each.")
@@ -414,7 +422,7 @@ def as_json(
     except ValueError as e:
         raise DataError(f"{where}: cannot be written as JSON: {e}") from e
 
-# %% ../nbs/10_cli.ipynb #7b702ea1
+# %% ../nbs/10_cli.ipynb #21cb6b8e
 def fitting(
     rows, # generator of `rows_to_score`
     model, # a Model
@@ -436,8 +444,7 @@ def untokenizable(
     from mnreward.model import single_rows
     rows = [dict(prompt=p, ranked_outputs=o) for _, _, p, o in rows]
     try: list(single_rows(model, rows))
-    except DataError as e: return str(e).removeprefix(
-        "rankings[0]: ").replace("drop_too_long=True", "--skip_bad_rows")
+    except DataError as e: return str(e).removeprefix("rankings[0]: ")
 
 # %% ../nbs/10_cli.ipynb #74c36320
 def chunks(
@@ -473,7 +480,7 @@ def finished_rows(
     except (ValueError, TypeError) as e: raise DataError(
         f"{part} holds no rows of an earlier run: remove it") from e
 
-# %% ../nbs/10_cli.ipynb #f72509b8
+# %% ../nbs/10_cli.ipynb #1fb6858d
 def skip_finished(
     rows, # generator of `fitting`, which is moved on
     part, # Path of OUT.partial
@@ -485,13 +492,14 @@ def skip_finished(
         f"{part} was made from {what}: remove it, or choose another --out")
     for n, done in enumerate(finished_rows(part)):
         row, _, prompt, outputs = next(rows, ({}, "", "", []))
-        rewards = done.pop("rewards", None)
+        rewards = done.pop("rewards", None) or []
+        if len(rewards) != len(outputs): raise wrong("rows without rewards")
         if {**row, "rewards": 0} != {**done, "rewards": 0}:
             raise wrong(f"other rows (row {n+1} differs)")
         if n == 0:
             now = model.score([prompt], [outputs])[0]
             if any(abs(a-b) > 1e-3*max(1, abs(b))
-                   for a, b in zip(now, rewards or [])):
+                   for a, b in zip(now, rewards)):
                 raise wrong("another model")
         report["rows scored before"] += 1
 
@@ -557,7 +565,7 @@ def score_command(
     print_counts(report)
     print(f"written: {out}")
 
-# %% ../nbs/10_cli.ipynb #4191667a
+# %% ../nbs/10_cli.ipynb #34a54d08
 def evaluate_command(
     args, # parsed options of `mnreward evaluate`
 ):
@@ -568,18 +576,20 @@ def evaluate_command(
     check_evaluation_dir(out, args.overwrite)
     rows = load_rankings(args.file, skip_bad_rows=args.skip_bad_rows,
                          report=report)
-    rewards = rewards_of(rows, args.model, args.batch_size)
-    result = dict(data=dict(report), evaluation=evaluate(rows, rewards))
-    if args.against:
-        other = rewards_of(rows, args.against, args.batch_size)
-        result |= dict(against=evaluate(rows, other),
-                       difference=compare(rows, rewards, other))
+    models = [reward_model(m) for m in (args.model, args.against) if m]
+    if args.skip_bad_rows: rows = answerable(rows, models, report)
+    rewards = [rewards_of(rows, m, args.batch_size) for m in models]
+    try: found = [evaluate(rows, r) for r in rewards]
+    except ValueError as e: raise DataError(f"{args.file}: {e}") from e
+    result = dict(data=dict(report), evaluation=found[0])
+    if args.against: result |= dict(
+        against=found[1], difference=compare(rows, *rewards))
     save_evaluation(result, out, args)
     print_counts(report)
     print((out/"evaluation.md").read_text(encoding="utf8"))
     print(f"evaluation.json, evaluation.md and evaluation.png: {out}")
 
-# %% ../nbs/10_cli.ipynb #ecd80248
+# %% ../nbs/10_cli.ipynb #0eb8530f
 def check_evaluation_dir(
     out, # Path of the folder that will be written
     overwrite, # may it hold something?
@@ -592,13 +602,26 @@ def check_evaluation_dir(
 
 def rewards_of(
     rows, # rankings
-    path, # folder of a saved Model
+    model, # a Model
     batch_size, # completions scored at a time
 ): # one list of rewards a row
     "Score the completions of rankings"
-    return reward_model(path).score([r["prompt"] for r in rows],
-                                    [r["ranked_outputs"] for r in rows],
-                                    batch_size=batch_size)
+    return model.score([r["prompt"] for r in rows],
+                       [r["ranked_outputs"] for r in rows], batch_size)
+
+# %% ../nbs/10_cli.ipynb #9cc7e113
+def answerable(
+    rows, # rankings
+    models, # list of Models
+    report, # Counter that is told how many were dropped
+) -> list:
+    "The rows that all models can take"
+    kept = [r for r in rows if all(untokenizable(
+        [(r, "", r["prompt"], r["ranked_outputs"])], m) is None
+        for m in models)]
+    if n := len(rows) - len(kept):
+        report["rows dropped: no room for a completion"] += n
+    return kept
 
 # %% ../nbs/10_cli.ipynb #5165362b
 def save_evaluation(

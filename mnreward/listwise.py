@@ -41,12 +41,12 @@ def smooth_wins(
     "Move a share eps of every judgement to the opposite one"
     return (1 - eps) * wins + eps * wins.transpose(1, 2)
 
-# %% ../nbs/03_listwise.ipynb #e7314451
+# %% ../nbs/03_listwise.ipynb #e1912fcb
 def centring_losses(
     rewards,  # r (B, K) float32 or float64; absent slots hold anything
     wins,     # w (B, K, K) >= 0; judged completions are in the mean
 ):            # (B,), squared mean reward; 0 where nothing was judged
-    "Squared mean reward of each prompt; Eisenstein et al. (2023), eq. 2"
+    "Squared mean reward of each prompt; after Eisenstein et al. (2023)"
     judged = (wins.sum(1) + wins.sum(2)) > 0               # (B, K)
     total = rewards.masked_fill(~judged, 0).sum(1)         # (B,)
     return (total / judged.sum(1).clamp(min=1)).square()

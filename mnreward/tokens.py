@@ -149,7 +149,7 @@ def _prompt(row, tokenizer, keep_suffix, where):
     at = at + len(last) if last and at >= len(head) else len(text)
     return _Prompt(head, text[len(head):at], text[at:], True)
 
-# %% ../nbs/05_tokens.ipynb #5f449fb9
+# %% ../nbs/05_tokens.ipynb #af5d3253
 class _NoRoom(DataError): pass
 
 def _room(number, row, completions, form, prefix, max_length):
@@ -160,7 +160,8 @@ def _room(number, row, completions, form, prefix, max_length):
         f"{_where(number, row)}: ranked_outputs: the longest completion "
         f"has {longest} tokens and the template {special}, which leaves no "
         f"room for the prompt in max_length={max_length}: raise max_length,"
-        " or leave such rows out with drop_too_long=True")
+        " or leave such rows out (drop_too_long in training, "
+        "skip_bad_rows in scoring and evaluation)")
 
 def _where(number, row):
     name = row.get("id")

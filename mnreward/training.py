@@ -58,11 +58,10 @@ class Epochs(TrainerCallback):
     def on_epoch_begin(self, args, state, control, **kwargs):
         self.trainer.sampler.set_epoch(int(state.epoch or 0))
 
-# %% ../nbs/10_train.ipynb #6ba1926b
+# %% ../nbs/10_train.ipynb #e9968e28
 refused = dict(
     label_smoothing_factor="smooths the labels of classes, and a ranking "
-    "has none. To soften judgements give `comparisons` with weights for "
-    "both directions, e.g. [[0, 1, 0.9], [1, 0, 0.1]]",
+    "has none: use label_smoothing (--label_smoothing 0.1)",
     prediction_loss_only="leaves out the rewards that metrics need; use "
     "eval_strategy no",
     batch_eval_metrics="averages over batches; metrics here are over all "
@@ -150,25 +149,26 @@ def nearest(
     return f"unknown option {name!r}" + (
         f", did you mean {close[0]!r}?" if close else "")
 
-# %% ../nbs/10_train.ipynb #45a905c7
+# %% ../nbs/10_train.ipynb #40fac894
 def fill_step(
     args, # TrainingArguments, changed in place
     prompts, # wanted in an optimiser step, on all devices, >= 1
     given=(), # names of the options that the caller set
 ):
-    "Batch size and accumulation that make a step of `prompts`; DataError"
+    "Cut a step of `prompts` (or the nearest below) into batches; DataError"
     each, rest = args.per_device_train_batch_size, prompts//args.world_size
     if min(each, rest, args.gradient_accumulation_steps) < 1:
         raise DataError("prompts_per_step and batch sizes must be at least "
                         f"1 on each of {args.world_size} processes")
+    steps = "gradient_accumulation_steps" in given
     if "per_device_train_batch_size" not in given:
-        each = max(n for n in range(1, each+1) if rest % n == 0)
-        args.per_device_train_batch_size = each
-    if "gradient_accumulation_steps" not in given:
-        args.gradient_accumulation_steps = max(1, rest//each)
+        each = rest//args.gradient_accumulation_steps if steps else max(
+            n for n in range(1, each+1) if rest % n == 0)
+        args.per_device_train_batch_size = each = max(1, each)
+    if not steps: args.gradient_accumulation_steps = max(1, rest//each)
     return args
 
-# %% ../nbs/10_train.ipynb #5ce0a2c9
+# %% ../nbs/10_train.ipynb #a0030db2
 def agreeing(
     options, # options of TrainingArguments that the caller gave
     evaluated=True, # is there a validation set?
@@ -181,7 +181,7 @@ def agreeing(
         options): o.pop("greater_is_better") # Trainer knows by the name
     for a, b in ("eval", "save"), ("save", "eval"): # they must agree
         for x in "strategy", "steps":
-            if f"{a}_{x}" in options and options[f"{a}_{x}"] != "no":
+            if options.get(f"{a}_{x}", "no") not in ("no", "best"):
                 if f"{b}_{x}" not in options: o[f"{b}_{x}"] = o[f"{a}_{x}"]
     if not evaluated: o["eval_strategy"] = "no"
     if "no" in (o["eval_strategy"], o["save_strategy"]):
@@ -190,7 +190,7 @@ def agreeing(
         if o[f"{a}_strategy"] != "steps": o.pop(f"{a}_steps")
     return o
 
-# %% ../nbs/10_train.ipynb #a6512a67
+# %% ../nbs/10_train.ipynb #af19f1d5
 def training_arguments(
     output_dir, # folder for checkpoints and the final model
     prompts_per_step=64, # prompts an optimiser step sees, on all devices
@@ -202,9 +202,10 @@ def training_arguments(
     for name in options:
         if name not in known: raise DataError(nearest(name, known))
     o = agreeing(options, evaluated)
-    o.setdefault("bf16", has_bf16() and not o.get("fp16"))
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         o.setdefault("use_cpu", not torch.cuda.is_available())
+    o.setdefault("bf16", has_bf16() and not o.get("fp16")
+                 and not o.get("use_cpu"))
     if o.get("seed", 0) < 0: raise DataError("seed must be at least 0")
     try: args = TrainingArguments(str(output_dir), **o)
     except (ValueError, TypeError, ImportError) as e:
@@ -327,7 +328,7 @@ def train(
                               report, loss)
     return finish(run(trainer, resume, overwrite), report)
 
-# %% ../nbs/10_train.ipynb #6ff3cb40
+# %% ../nbs/10_train.ipynb #3b38e005
 def read_data(
     data, # training rankings, as for `load_rankings`
     eval_data=None, # validation rankings; None: split off by prompt
@@ -343,8 +344,8 @@ def read_data(
         x, skip_bad_rows=skip_bad_rows, report=report)
     rows, held_out = load(data, report), []
     if eval_data is not None:
-        rows, held_out = without_prompts_of(load(eval_data, more), rows,
-                                            report)
+        held_out = load(eval_data, more)
+        rows = without_prompts_of(held_out, rows, report)
         tell(report, more)
     elif eval_fraction > 0:
         rows, held_out = split_by_prompt(rows, eval_fraction, seed)
@@ -363,18 +364,18 @@ def check_pairs(
             f"no {name} row has a strictly better completion and a weight: "
             "give more data, eval_data, or another eval_fraction")
 
-# %% ../nbs/10_train.ipynb #0d5921fd
+# %% ../nbs/10_train.ipynb #0f018e31
 def without_prompts_of(
     held_out, # validation rows
     rows, # training rows
     report, # Counter that is told how many were left out
 ):
-    "(rows whose prompt is not held out, held_out)"
+    "The rows whose prompt is not held out"
     both = {prompt_key(r) for r in held_out}
     kept = [r for r in rows if prompt_key(r) not in both]
     if n := len(rows) - len(kept):
         report["training rows left out: prompt is in eval_data"] += n
-    return kept, held_out
+    return kept
 
 def tell(
     report, # Counter that is told
@@ -434,7 +435,7 @@ def tokenized(
     tell(report, more)
     return train_set, eval_set
 
-# %% ../nbs/10_train.ipynb #95023344
+# %% ../nbs/10_train.ipynb #72959543
 def ranking_trainer(
     model, # a Model
     args, # TrainingArguments
@@ -446,8 +447,7 @@ def ranking_trainer(
 ) -> RankingTrainer:
     "A `RankingTrainer` of `model` on `rows`, validated on `held_out`"
     rows, loss = rows_for_loss(rows, dict(loss)), dict(loss)
-    loss.pop("ties", None) # which is in the rows now
-    model.loss_options = loss
+    model.loss_options = {k: loss[k] for k in loss if k != "ties"}
     train_set, eval_set = tokenized(model, rows, held_out, drop_too_long,
                                     Counter() if report is None else report)
     k = min(train_set.max_ranks, model.config.max_ranks_per_batch)
@@ -457,6 +457,7 @@ def ranking_trainer(
         data_collator=model.collator(k, seed=args.seed))
     if eval_set:
         trainer.eval_collator = model.collator(eval_set.max_ranks)
+    trainer.loss = loss
     trainer.held_out = [held_out[x.row] for x in eval_set] # less drops
     return trainer
 
@@ -470,7 +471,7 @@ def user_mistakes(
     except (kinds or (ValueError, TypeError, ImportError, RuntimeError)
             ) as e: raise DataError(str(e)) from e
 
-# %% ../nbs/10_train.ipynb #940058f7
+# %% ../nbs/10_train.ipynb #6644d478
 def run(
     trainer, # a RankingTrainer
     resume=None, # folder of a checkpoint to go on from
@@ -487,7 +488,8 @@ def run(
     if stop.asked and at < last: raise Interrupted(
         f"stopped after step {at} of {last}; checkpoint kept in "
         f"{get_last_checkpoint(trainer.args.output_dir)}. To go on: the "
-        "same command with --resume_from_checkpoint True")
+        "same call with resume_from_checkpoint=True "
+        "(--resume_from_checkpoint True)")
     return trainer
 
 # %% ../nbs/10_train.ipynb #ba732c3e
@@ -530,7 +532,7 @@ def write_json(
     part.write_text(json.dumps(o, indent=1)+"\n", encoding="utf8")
     part.replace(path)
 
-# %% ../nbs/10_train.ipynb #1ec48b32
+# %% ../nbs/10_train.ipynb #4ae72a0a
 def trained_how(
     trainer, # a RankingTrainer that has run
 ) -> dict:
@@ -538,12 +540,11 @@ def trained_how(
     import transformers
     places = "output_dir logging_dir run_name resume_from_checkpoint"
     plain = TrainingArguments("x", use_cpu=trainer.args.use_cpu).to_dict()
-    loss = trainer.model.loss_options
     unlike = {k: v for k, v in trainer.args.to_dict().items()
               if v != plain[k] and k not in places.split()}
     seconds = [h["train_runtime"] for h in trainer.state.log_history
                if "train_runtime" in h]
-    return dict(arguments=unlike, loss=loss or "kwise",
+    return dict(arguments=unlike, loss=trainer.loss or "kwise",
                 seed=trainer.args.seed,
                 steps=trainer.state.global_step,
                 seconds=seconds[-1] if seconds else None,
@@ -551,7 +552,7 @@ def trained_how(
                 python=platform.python_version(), torch=torch.__version__,
                 transformers=transformers.__version__)
 
-# %% ../nbs/10_train.ipynb #985196a0
+# %% ../nbs/10_train.ipynb #afc2795c
 def plot_curves(
     history, # trainer.state.log_history
     path, # PNG to write
@@ -564,18 +565,18 @@ def plot_curves(
         xy = [(h["step"], h[key]) for h in history if key in h]
         if xy: ax.plot(*zip(*xy), label=label, color=color, **style)
     line(top, "loss", "training", "#0072B2")
-    line(top, "eval_log_loss", "held out", "#D55E00", marker="o")
+    line(top, "eval_log_loss", "held out (K-wise)", "#D55E00", marker="o")
     line(low, "eval_accuracy", "all pairs", "#D55E00", marker="o")
     line(low, "eval_prompt_accuracy", "mean over prompts", "#009E73",
          marker="s", ls="--")
     top.axhline(math.log(2), color="0.5", ls=":", label="ln 2: no idea")
     low.axhline(0.5, color="0.5", ls=":", label="chance")
-    top.set_ylabel("K-wise loss (nats)")
+    top.set_ylabel("loss (nats)")
     low.set(xlabel="optimiser step", ylabel="pair accuracy, held out")
     for ax in top, low: ax.legend(fontsize=9)
     fig.savefig(path)
 
-# %% ../nbs/10_train.ipynb #9814aa8d
+# %% ../nbs/10_train.ipynb #3a0a99d6
 card = """---
 library_name: transformers
 tags: [reward-model, preference-learning, mnreward]
@@ -584,8 +585,8 @@ tags: [reward-model, preference-learning, mnreward]
 # Reward model
 
 A {kind} backbone ({size:.1f} M parameters) with a scalar head, trained on
-rankings with the K-wise loss of Ouyang et al. (2022). Rewards are known up
-to a shift per prompt: compare completions of one prompt, not of two.
+rankings (loss: {loss}). Rewards are known up to a shift per prompt: compare
+completions of one prompt, not of two.
 
     from mnreward import Model
     model = Model.from_pretrained("PATH")
@@ -601,7 +602,7 @@ to a shift per prompt: compare completions of one prompt, not of two.
 {training}
 """
 
-# %% ../nbs/10_train.ipynb #4ba8d673
+# %% ../nbs/10_train.ipynb #df0c8aee
 def model_card(
     model, # a Model
     metrics, # as in metrics.json
@@ -612,7 +613,7 @@ def model_card(
               "rows trained on": metrics["training_rows"],
               "rows held out": metrics["validation_rows"]}
     table = "evaluation" in metrics and to_markdown(metrics["evaluation"])
-    return card.format(
+    return card.format(loss=metrics["training"]["loss"],
         kind=model.config.backbone.get("model_type"),
         size=sum(p.numel() for p in model.parameters())/1e6,
         data=listed(counts), training=listed(metrics["training"]),

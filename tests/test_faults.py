@@ -121,7 +121,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_message_says_how_to_resume(tmp_path, 
     assert json.loads((out/"metrics.json").read_text())["training"]["steps"] == step+3
 
 @pytest.mark.parametrize("options, said", [
-    (("--label_smoothing_factor", "0.1"), "comparisons"), (("--prediction_loss_only",), "prediction_loss_only"),
+    (("--label_smoothing_factor", "0.1"), "--label_smoothing 0.1"), (("--prediction_loss_only",), "prediction_loss_only"),
     (("--per_device_train_batch_size", "0"), "at least 1"), (("--prompts_per_step", "0"), "at least 1"),
     (("--seed", "-1"), "seed"), (("--eval_fraction", "1.5"), "eval_fraction"), (("--max_ranks_per_batch", "1"), "at least 2"),
     (("--max_length", "0"), "max_length"), (("--report_to", "no_such_tracker"), "no_such_tracker"),
@@ -157,3 +157,10 @@ def test_rows_without_weight_are_no_training_data(tmp_path, mnreward, rows, back
     (tmp_path/"x.json").write_text(json.dumps([{**r, "weight": 0} for r in rows]))
     rc, _, err = mnreward("train", tmp_path/"x.json", "--model", backbone, "--output_dir", tmp_path/"o", "--use_cpu")
     assert rc == 2 and "weight" in err, err
+
+def test_a_completion_too_long_to_score_can_be_left_out_of_an_evaluation(tmp_path, mnreward, reward_model, rows):
+    (tmp_path/"x.json").write_text(json.dumps([*rows[:5], {"prompt": "a", "ranked_outputs": ["The cat is red. "*200, "short"]}]))
+    rc, _, err = mnreward("evaluate", tmp_path/"x.json", "--model", reward_model, "--output_dir", tmp_path/"e")
+    assert rc == 2 and "max_length" in err and not (tmp_path/"e").exists(), err
+    rc, text, err = mnreward("evaluate", tmp_path/"x.json", "--model", reward_model, "--output_dir", tmp_path/"e", "--skip_bad_rows")
+    assert rc == 0 and "1  rows dropped" in text, (text, err)
