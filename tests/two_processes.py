@@ -2,15 +2,16 @@
 import sys, torch
 from transformers import TrainingArguments
 from mnreward.cli import small_t5
+from mnreward.collate import RankingSampler
 from mnreward.rankings import generate_rankings
 from mnreward.training import RankingTrainer
 
 out, size = sys.argv[1], int(sys.argv[2])
 rows = generate_rankings(11, k=(2, 5), seed=0)
-for i in 3, 4, 5:  # nothing judged: on some step one process has less, or nothing
-    rows[i]["comparisons"] = [[0, 1]]
-    rows[i]["weight"] = 0.0
 model = small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]])
+# The last three of the epoch weigh nothing, so one process has less; the first, which would be
+# repeated to even out the processes, weighs 1
+for i in list(RankingSampler(model.tokenize(rows), 6, seed=42))[-3:]: rows[i]["weight"] = 0.0
 before = [p.detach().clone() for p in model.parameters()]
 args = TrainingArguments(out, per_device_train_batch_size=size, max_steps=1, optim="sgd", learning_rate=1.,
     lr_scheduler_type="constant", max_grad_norm=0., report_to="none", disable_tqdm=True, save_strategy="no",
