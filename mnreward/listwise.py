@@ -6,10 +6,11 @@
 __all__ = ['tied_wins', 'margin_losses', 'smooth_wins', 'centring_losses', 'stage_losses', 'listwise_losses', 'is_ranking',
            'ranking_loss', 'plackett_luce', 'pick_best']
 
-# %% ../nbs/03_listwise.ipynb #322630da
+# %% ../nbs/03_listwise.ipynb #7611dbf5
 import torch
 import torch.nn.functional as F
 from .loss import _check_loss, prompt_weights, ranks_to_wins
+from .loss import reduce_prompts
 
 # %% ../nbs/03_listwise.ipynb #afb1d094
 def tied_wins(
@@ -117,7 +118,7 @@ def _check_options(ranks, loss, ties, margins, smoothing, centring, shape):
         raise ValueError(f"margins, label_smoothing and ties='half' are "
             f"about pairs: they go with loss='kwise', not {loss!r}")
 
-# %% ../nbs/03_listwise.ipynb #99aee5bb
+# %% ../nbs/03_listwise.ipynb #3a6755d1
 def _rankings_only(wins, wait):
     "1 for rankings, else NaN (B,); with wait: ValueError"
     ok = is_ranking(wins)  # (B,)
@@ -126,16 +127,6 @@ def _rankings_only(wins, wait):
             f"prompt {ok.int().argmin().item()} of the batch: use "
             "loss='kwise', or only rows for which is_ranking(wins) holds")
     return torch.where(ok, 1.0, torch.nan)
-
-def _reduce(L, terms, wins, weight, totals, reduction):
-    "The reductions of `kwise_loss`; terms (B,): judgements in each L"
-    if reduction == "none": return L
-    omega = prompt_weights(wins, weight, totals).to(L.dtype)  # (B,)
-    if reduction == "pair_mean": omega = omega * terms
-    total = (omega * L).sum()
-    if reduction == "sum": return total
-    norm = omega.sum()
-    return total / norm.masked_fill(norm == 0, 1)
 
 # %% ../nbs/03_listwise.ipynb #c46165a1
 def _losses(r, w, n, ranked, loss, margins, eps):
@@ -147,7 +138,7 @@ def _losses(r, w, n, ranked, loss, margins, eps):
     if not ranked: L = L * _rankings_only(w, w.device.type == "cpu")
     return L, terms
 
-# %% ../nbs/03_listwise.ipynb #40455c52
+# %% ../nbs/03_listwise.ipynb #8de3a143
 def ranking_loss(
     rewards,             # r (B, K), any float; absent slots hold anything
     ranks=None,          # (B, K) int: 0 best, equal tied, -1 absent
@@ -171,7 +162,7 @@ def ranking_loss(
     L, terms = _losses(r, w, n, ranks is not None, loss, margins,
                        label_smoothing)
     if centring: L = L + centring * centring_losses(r, w)
-    return _reduce(L, terms, w, weight, n, reduction)
+    return reduce_prompts(L, prompt_weights(w, weight, n), terms, reduction)
 
 # %% ../nbs/03_listwise.ipynb #01ad8c03
 def plackett_luce(

@@ -384,7 +384,7 @@ def tell(
     "Add counts of validation rows under their own name"
     for what, n in more.items(): report[f"validation: {what}"] += n
 
-# %% ../nbs/10_train.ipynb #f5e4c76a
+# %% ../nbs/10_train.ipynb #0c0815a8
 def load_model(
     model, # name or folder of a backbone, of a saved Model, or a Model
     max_ranks_per_batch=9, # most completions of a prompt in training
@@ -392,6 +392,8 @@ def load_model(
     seed=42, # seeds the head
 ) -> Model:
     "A reward model to train; DataError if the folder or name is none"
+    if max_ranks_per_batch < 2: raise DataError(
+        "max_ranks_per_batch must be at least 2: a pair needs two")
     set_seed(seed)
     if not isinstance(model, Model):
         saved = Path(model, "config.json")
@@ -401,8 +403,6 @@ def load_model(
             else: model = Model.from_backbone(model, max_ranks_per_batch)
         except (ValueError, OSError) as e: raise DataError(str(e)) from e
     model.config.max_ranks_per_batch = max_ranks_per_batch
-    if max_ranks_per_batch < 2: raise DataError(
-        "max_ranks_per_batch must be at least 2: a pair needs two")
     if max_length is not None: set_max_length(model, max_length)
     return model
 
