@@ -78,49 +78,76 @@ def _margins(items, chosen, kmax):
             margins[b, :k, :k] = m[np.ix_(idx, idx)]
     return dict(margins=margins)
 
-# %% ../nbs/06_collate.ipynb #088d7701
+# %% ../nbs/06_collate.ipynb #77404560
 def _collate(c, items):
     "The batch of `items`, as the collator `c` is set"
-    kmax, side = c.max_ranks_per_batch, c.padding_side
+    kmax = c.max_ranks_per_batch
     chosen = [_chosen(item, kmax, c.seed) for item in items]
-    parts = [(item.prompt_ids, item.completion_ids[j])
-             for item, (idx, _) in zip(items, chosen) for j in idx]
-    ids, real, lens = pad_rows(parts, c.pad_token_id, side,
-                               c.pad_to_multiple_of)
     judged = _judged(items, chosen, kmax)
     out = {k: judged[k] for k in ("labels", "weight", "totals")}
     out |= _margins(items, chosen, kmax)
-    out |= dict(input_ids=ids, attention_mask=real.astype(np.int64))
-    if c.token_type_ids: out["token_type_ids"] = _token_types(parts, real)
-    last = lens if side == "right" else np.full_like(lens, ids.shape[1])
-    out["ends"] = last - 1
+    out |= c.tokens([(item.prompt_ids, [item.completion_ids[j] for j in idx])
+                     for item, (idx, _) in zip(items, chosen)])
     out["slots"] = np.concatenate([
         b * kmax + np.arange(len(idx))
         for b, (idx, _) in enumerate(chosen)])
     return {k: torch.from_numpy(v) for k, v in out.items()}
 
-# %% ../nbs/06_collate.ipynb #7e714705
+# %% ../nbs/06_collate.ipynb #49b73217
+def _joined(c, pairs):
+    "Prompt and completion in one row: dict of arrays"
+    ids, real, lens = pad_rows(pairs, c.pad_token_id, c.padding_side,
+                               c.pad_to_multiple_of)
+    out = dict(input_ids=ids, attention_mask=real.astype(np.int64))
+    if c.token_type_ids: out["token_type_ids"] = _token_types(pairs, real)
+    right = c.padding_side == "right"
+    last = lens if right else np.full_like(lens, ids.shape[1])
+    return out | dict(ends=last - 1)
+
+def _two_sides(c, pairs):
+    "Prompts for the encoder, start and completions for the decoder"
+    if not all(len(x) for x, _ in pairs): raise ValueError(
+        "an encoder-decoder cannot read an empty prompt")
+    start, out = np.array([c.decoder_start_token_id]), {}
+    for side, parts in (("", [(x,) for x, _ in pairs]),
+                        ("decoder_", [(start, y) for _, y in pairs])):
+        ids, real, lens = pad_rows(parts, c.pad_token_id, "right",
+                                   c.pad_to_multiple_of)
+        out |= {side + "input_ids": ids,
+                side + "attention_mask": real.astype(np.int64)}
+    return out | dict(ends=lens - 1)
+
+# %% ../nbs/06_collate.ipynb #c3a159b7
 class DataCollator:
-    "Rankings to one batch; ValueError: K above the bound in evaluation"
+    "Rankings to one batch; ValueError: K too large, or an empty prompt"
     def __init__(self,
         max_ranks_per_batch=2,  # most completions of a ranking, >= 2
         pad_token_id=0,  # fills input_ids, and is never compared with
         *, padding_side="right",  # or "left"
         pad_to_multiple_of=8,  # of the padded length; 1: no rounding
         token_type_ids=False,  # add them: 0 prompt, 1 completion
+        decoder_start_token_id=None,  # of an encoder-decoder
         seed=0,  # of the sampling of completions, >= 0
     ):
-        if max_ranks_per_batch < 2: raise ValueError(
-            f"max_ranks_per_batch is {max_ranks_per_batch}: a comparison "
-            "needs 2 completions")
+        if max_ranks_per_batch < 2: raise ValueError(f"max_ranks_per_batch"
+            f" is {max_ranks_per_batch}: a comparison needs 2 completions")
         if padding_side not in ("left", "right"): raise ValueError(
             f"padding_side is {padding_side!r}: use 'left' or 'right'")
         self.max_ranks_per_batch, self.seed = max_ranks_per_batch, seed
         self.pad_token_id, self.padding_side = pad_token_id, padding_side
         self.pad_to_multiple_of = pad_to_multiple_of
         self.token_type_ids = token_type_ids
+        self.decoder_start_token_id = decoder_start_token_id
 
     def __call__(self, items): return _collate(self, items)
+    def tokens(self, prompts): return _row_each(self, prompts)
+
+# %% ../nbs/06_collate.ipynb #d20036ba
+def _row_each(c, prompts):
+    "Rows of a list of (prompt_ids, list of completion_ids)"
+    pairs = [(x, y) for x, ys in prompts for y in ys]
+    two = c.decoder_start_token_id is not None
+    return (_two_sides if two else _joined)(c, pairs)
 
 # %% ../nbs/06_collate.ipynb #fe429298
 class RankingSampler(torch.utils.data.Sampler):

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['TOKENS', 'backbone_family', 'bare_backbone', 'build_backbone', 'set_dropout', 'token_positions', 'RewardHead',
-           'RewardConfig', 'longest_row', 'Model', 'rewards_to_grid', 'RewardOutput', 'single_rows', 'load_backbone']
+           'RewardConfig', 'longest_row', 'Model', 'rewards_to_grid', 'RewardOutput', 'scorable_rows', 'load_backbone']
 
-# %% ../nbs/07_model.ipynb #a2c7cb71
+# %% ../nbs/07_model.ipynb #a51d5174
 import inspect, math, re, warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +25,19 @@ from .listwise import ranking_loss
 from .tokens import (RankingDataset, TokenizedRanking, template,
                              tokenize_rankings)
 
-# %% ../nbs/07_model.ipynb #681340f5
-_T5_ENCODERS = dict(t5="T5EncoderModel", mt5="MT5EncoderModel",
-                   umt5="UMT5EncoderModel")
+# %% ../nbs/07_model.ipynb #3b1d222c
+_T5 = dict(t5="T5", mt5="MT5", umt5="UMT5")  # prefixes of class names
 
+# %% ../nbs/07_model.ipynb #23635b27
 def backbone_family(
     config,  # a transformers config
-) -> str:  # "t5", "encoder" or "decoder"
+    use_decoder=False,  # keep the decoder of a T5
+) -> str:  # "t5", "encoder-decoder", "encoder" or "decoder"
     "The family of a backbone; ValueError names what is not supported."
     kind = config.model_type
-    if kind in _T5_ENCODERS: return "t5"
+    if kind in _T5: return "encoder-decoder" if use_decoder else "t5"
+    if use_decoder: raise ValueError(
+        f"use_decoder is for T5 models, and this one is of type {kind!r}")
     made_for = " ".join(getattr(config, "architectures", None) or [])
     masked = (kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
               or "ForMaskedLM" in made_for)
@@ -51,36 +54,46 @@ def backbone_family(
         "T5 (t5, mt5, umt5), encoders of the BERT type and decoders. A "
         "reward model (type 'mnreward') loads with Model.from_pretrained")
 
-# %% ../nbs/07_model.ipynb #c49b25a9
-def _t5_encoder(
-    model,  # a loaded T5 of any kind
-):  # its encoder as T5EncoderModel, sharing the weights
-    "The encoder of a T5 model; the decoder is left behind."
-    cls = getattr(transformers, _T5_ENCODERS[model.config.model_type])
-    if isinstance(model, cls): return model
-    config = type(model.config).from_dict(model.config.to_dict())
-    with torch.device("meta"): encoder = cls(config)
-    encoder.shared, encoder.encoder = model.shared, model.encoder
-    return encoder.train(model.training)
+# %% ../nbs/07_model.ipynb #99ed6065
+def _t5_class(config, use_decoder):
+    "The class of a T5's encoder, or of the whole without its head"
+    name = _T5[config.model_type] + "Encoder" * (not use_decoder) + "Model"
+    return getattr(transformers, name)
 
+def _t5_parts(model, use_decoder):
+    "The wanted parts of a loaded T5 of any kind, sharing the weights"
+    cls = _t5_class(model.config, use_decoder)
+    if isinstance(model, cls): return model
+    if use_decoder and not hasattr(model, "decoder"): raise ValueError(
+        f"use_decoder: {type(model).__name__} has no decoder")
+    config = type(model.config).from_dict(model.config.to_dict())
+    with torch.device("meta"): bare = cls(config)
+    for part in ("shared", "encoder", "decoder")[:2 + use_decoder]:
+        setattr(bare, part, getattr(model, part))
+    return bare.train(model.training)
+
+# %% ../nbs/07_model.ipynb #83f626f8
 def bare_backbone(
     model,  # a loaded transformers model, with or without a head
+    use_decoder=False,  # keep the decoder of a T5
 ):  # the part whose hidden states are read
     "Take off heads and poolers, which would get no gradient."
-    if backbone_family(model.config) == "t5": model = _t5_encoder(model)
+    backbone_family(model.config, use_decoder)  # or ValueError
+    if model.config.model_type in _T5: model = _t5_parts(model, use_decoder)
     model = model.base_model
     if "add_pooling_layer" in inspect.signature(type(model)).parameters:
         model.pooler = None
     for m in model.modules(): m._is_hf_initialized = True  # not drawn anew
     return model
 
-# %% ../nbs/07_model.ipynb #6e2cac77
+# %% ../nbs/07_model.ipynb #802fbe0f
 def _backbone_class(
     config,  # a transformers config
+    use_decoder=False,  # keep the decoder of a T5
 ) -> tuple:  # the class to load or build, and its keyword arguments
     "The bare class of a backbone; ValueError if it is not supported."
-    if backbone_family(config) == "t5":
-        return getattr(transformers, _T5_ENCODERS[config.model_type]), {}
+    backbone_family(config, use_decoder)
+    if config.model_type in _T5: return _t5_class(config, use_decoder), {}
     cls = auto.MODEL_MAPPING.get(type(config), AutoModel)
     plain = inspect.isclass(cls) and cls is not AutoModel
     if plain and cls.main_input_name != "input_ids":
@@ -91,10 +104,11 @@ def _backbone_class(
 
 def build_backbone(
     config,  # a transformers config
+    use_decoder=False,  # keep the decoder of a T5
     **kwargs,  # attn_implementation, dtype
 ):  # a backbone with new weights
     "An untrained backbone of this config."
-    cls, extra = _backbone_class(config)
+    cls, extra = _backbone_class(config, use_decoder)
     make = cls.from_config if cls is AutoModel else cls._from_config
     return make(config, **extra, **kwargs)
 
@@ -148,7 +162,7 @@ class RewardHead(nn.Linear):
         with torch.autocast(h.device.type, enabled=False):
             return F.linear(h, self.weight.to(h.dtype)).squeeze(-1)
 
-# %% ../nbs/07_model.ipynb #87e5b207
+# %% ../nbs/07_model.ipynb #768a8b40
 TOKENS = dict(max_length=512, truncation_side="right",
               keep_suffix="\n\nTL;DR:", pair=None)
 
@@ -159,7 +173,7 @@ class RewardConfig(PretrainedConfig):
     def __init__(
         self,
         backbone=None,  # the backbone's own config, as a dict
-        family=None,  # "t5", "encoder" or "decoder"
+        family=None,  # see backbone_family
         max_ranks_per_batch=2,  # most completions per prompt in training
         reward_shift=0.0,  # subtracted from every reward
         tokens=None,  # settings of RankingDataset, over TOKENS
@@ -171,7 +185,7 @@ class RewardConfig(PretrainedConfig):
         self.reward_shift = reward_shift
         self.tokens = {**TOKENS, **(tokens or {})}
 
-# %% ../nbs/07_model.ipynb #737a43ae
+# %% ../nbs/07_model.ipynb #27500820
 def _backbone_dict(backbone):
     "The backbone's config as a dict that rebuilds it, without its dtype."
     made = backbone.config.to_dict()
@@ -184,6 +198,7 @@ def _rebuild_backbone(config):
     from transformers import CONFIG_MAPPING
     made = CONFIG_MAPPING[config.backbone["model_type"]]
     return build_backbone(made.from_dict(config.backbone),
+                          config.family == "encoder-decoder",
                           attn_implementation=config._attn_implementation,
                           dtype=torch.get_default_dtype())
 
@@ -199,18 +214,18 @@ def longest_row(
     n = getattr(backbone.config, "max_position_embeddings", None)
     return n and n - _position_offset(backbone)
 
-# %% ../nbs/07_model.ipynb #a53f2282
-def _backbone_inputs(backbone):
+# %% ../nbs/07_model.ipynb #d99e3f35
+def _backbone_inputs(backbone, family):
     "What its forward takes beside ids and mask."
     takes = inspect.signature(backbone.forward).parameters
     types = getattr(backbone.config, "type_vocab_size", None) or 0
-    encoder = backbone_family(backbone.config) == "encoder"
     return dict(positions="position_ids" in takes,
                 offset=_position_offset(backbone),
                 cache="use_cache" in takes,
-                types=encoder and types > 1 and "token_type_ids" in takes)
+                types=(family == "encoder" and types > 1
+                       and "token_type_ids" in takes))
 
-# %% ../nbs/07_model.ipynb #e060ba35
+# %% ../nbs/07_model.ipynb #e4b3b460
 def _with_padding(tokenizer):
     "Give a tokenizer without PAD its end token; any id will do here."
     if tokenizer is not None and tokenizer.pad_token_id is None:
@@ -221,12 +236,15 @@ def _with_padding(tokenizer):
         tokenizer.pad_token = stand_in
     return tokenizer
 
-def _reward_config(backbone, tokenizer, max_ranks_per_batch, tokens):
+def _reward_config(backbone, tokenizer, max_ranks_per_batch, tokens,
+                   use_decoder):
     "The config of a new reward model around a bare backbone."
-    tokens, n = {**TOKENS, **(tokens or {})}, longest_row(backbone)
+    two = dict(pair=True) if use_decoder else {}  # both sides end in EOS
+    tokens, n = {**TOKENS, **two, **(tokens or {})}, longest_row(backbone)
     if n: tokens["max_length"] = min(tokens["max_length"], n)
     return RewardConfig(
-        _backbone_dict(backbone), backbone_family(backbone.config),
+        _backbone_dict(backbone),
+        backbone_family(backbone.config, use_decoder),
         max_ranks_per_batch, tokens=tokens,
         hidden_size=_hidden_size(backbone.config),
         pad_token_id=getattr(tokenizer, "pad_token_id", None))
@@ -240,14 +258,12 @@ def patch_to(cls):
         return f
     return add
 
-# %% ../nbs/07_model.ipynb #5810e9e6
+# %% ../nbs/07_model.ipynb #57e855a6
 class Model(PreTrainedModel):
     "A reward model: a backbone, and a head that reads it."
     config_class, base_model_prefix = RewardConfig, "backbone"
     supports_gradient_checkpointing, accepts_loss_kwargs = True, False
     _keep_in_fp32_modules_strict = ["head"]
-    _supports_sdpa = _supports_flash_attn = True
-    _supports_flex_attn = _supports_attention_backend = True
 
     def __init__(
         self,
@@ -255,25 +271,30 @@ class Model(PreTrainedModel):
         tokenizer=None,  # None: for token ids only, no texts
         max_ranks_per_batch=2,  # most completions per prompt in training
         tokens=None,  # settings of RankingDataset, over TOKENS
+        use_decoder=False,  # T5: read the reward in its decoder
     ):
-        tokenizer = _with_padding(tokenizer)
         config, backbone = _config_and_backbone(
-            backbone, tokenizer, max_ranks_per_batch, tokens)
+            backbone, _with_padding(tokenizer), max_ranks_per_batch,
+            tokens, use_decoder)
         super().__init__(config)
         self.tokenizer, self.backbone = tokenizer, backbone
-        self.inputs = _backbone_inputs(backbone)
+        self.inputs = _backbone_inputs(backbone, config.family)
         self.head = RewardHead(config.hidden_size)
         self.loss_options = {}  # of `ranking_loss`, in training only
         self.post_init()
 
-# %% ../nbs/07_model.ipynb #a614c6e7
-def _config_and_backbone(backbone, tokenizer, max_ranks_per_batch, tokens):
+# %% ../nbs/07_model.ipynb #24e37081
+for _way in ("sdpa", "flash_attn", "flex_attn", "attention_backend"):
+    setattr(Model, f"_supports_{_way}", True)  # the backbone decides
+
+def _config_and_backbone(backbone, tokenizer, max_ranks_per_batch, tokens,
+                         use_decoder):
     "What a model is made of; `backbone` may be the RewardConfig itself."
     if isinstance(backbone, RewardConfig):
         return backbone, _rebuild_backbone(backbone)
-    backbone = bare_backbone(backbone)
+    backbone = bare_backbone(backbone, use_decoder)
     return _reward_config(backbone, tokenizer, max_ranks_per_batch,
-                          tokens), backbone
+                          tokens, use_decoder), backbone
 
 @patch_to(Model)
 @torch.no_grad()
@@ -286,34 +307,44 @@ def resize_token_embeddings(self, *args, **kwargs):
     "As the backbone does it, whose config counts the tokens"
     return self.backbone.resize_token_embeddings(*args, **kwargs)
 
-# %% ../nbs/07_model.ipynb #3a867f2c
+# %% ../nbs/07_model.ipynb #530dc07f
 @patch_to(Model)
 def hidden(
     self,
-    input_ids, attention_mask,  # (N, L)
-    token_type_ids=None,  # (N, L) or None
-):  # (N, L, d)
+    input_ids, attention_mask=None,  # (R, L)
+    token_type_ids=None,  # (R, L) or None
+    decoder_input_ids=None, decoder_attention_mask=None,  # (R, C) or None
+    segments=None, **packed,  # see `packed_hidden` in chapter 8
+):  # (R, L, d); (R, C, d) where there is a decoder side
     "Hidden states of the backbone, which gets only what it takes."
+    if segments is not None:
+        from mnreward.sharing import packed_hidden
+        return packed_hidden(self, input_ids, segments, token_type_ids,
+                             decoder_input_ids, **packed)
     takes = self.inputs
-    x = dict(input_ids=input_ids, attention_mask=attention_mask)
+    x = dict(input_ids=input_ids, attention_mask=attention_mask, **packed)
+    if decoder_input_ids is not None: x |= dict(
+        decoder_input_ids=decoder_input_ids,
+        decoder_attention_mask=decoder_attention_mask)
     if takes["positions"]: x["position_ids"] = token_positions(
         attention_mask, takes["offset"])
     if takes["cache"]: x["use_cache"] = False
     if takes["types"]: x["token_type_ids"] = token_type_ids
     return self.backbone(**x).last_hidden_state
 
-# %% ../nbs/07_model.ipynb #21ca4260
+# %% ../nbs/07_model.ipynb #65988398
 @patch_to(Model)
 def rewards(
     self,
-    input_ids,  # (N, L) one sequence per completion
-    attention_mask,  # (N, L), 1 at real tokens
-    ends,  # (N,) position of each sequence's last real token
-    token_type_ids=None,  # (N, L) or None
+    input_ids,  # (R, L) token ids, a row for each of N completions
+    attention_mask=None,  # (R, L), 1 at real tokens
+    ends=None,  # (N,) where in its row the last token of each is
+    rows=None,  # (N,) the row of each; None: in order
+    **layout,  # further tensors of `hidden`
 ):  # (N,) float32, reward_shift subtracted
     "Rewards of token sequences, read at `ends`."
-    h = self.hidden(input_ids, attention_mask, token_type_ids)  # (N, L, d)
-    n = torch.arange(len(ends), device=h.device)
+    h = self.hidden(input_ids, attention_mask, **layout)  # (R, L, d)
+    n = torch.arange(len(ends), device=h.device) if rows is None else rows
     return self.head(h[n, ends]) - self.config.reward_shift
 
 # %% ../nbs/07_model.ipynb #ed8b1567
@@ -336,42 +367,43 @@ def rewards_to_grid(
                          "sequences of prompts that are not here")
     return r.new_full((B*K,), math.nan).scatter(0, slots, r).view(B, K)
 
-# %% ../nbs/07_model.ipynb #2485f559
+# %% ../nbs/07_model.ipynb #2c400910
 @dataclass
 class RewardOutput(ModelOutput):
     "loss: scalar or None; logits: (B, K), NaN at absent slots, or (N,)."
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
 
-def _check_batch(model, input_ids, attention_mask, ends):
+def _check_batch(model, input_ids, attention_mask, ends, rows):
     "ValueError: sizes disagree; RuntimeError: under DataParallel."
     if getattr(model, "_is_replica", False):
         raise RuntimeError(
             "nn.DataParallel splits a batch between the completions of a "
             "prompt. Start one process per GPU (torchrun "
             "--nproc_per_node=N), or show one: CUDA_VISIBLE_DEVICES=0")
-    if not len(input_ids) == len(attention_mask) == len(ends):
+    if rows is None and not (
+            len(input_ids) == len(attention_mask) == len(ends)):
         raise ValueError(
             f"{len(input_ids)} sequences of input_ids, "
             f"{len(attention_mask)} of attention_mask and {len(ends)} ends:"
             " each sequence needs one")
 
-# %% ../nbs/07_model.ipynb #a13db858
+# %% ../nbs/07_model.ipynb #c39358b0
 @patch_to(Model)
 def forward(
     self,
-    input_ids, attention_mask,  # (N, L), prompt-major order
-    ends,  # (N,) position of each sequence's last real token
+    input_ids, attention_mask=None,  # (R, L)
+    ends=None, rows=None,  # (N,) each, prompt-major order: see `rewards`
     slots=None,  # (N,) slot of each in (B, K); None: all, in order
     labels=None,  # (B, K, K) weights of i over j; None: no loss
     weight=None, totals=None,  # (B,) each: see kwise_loss
     margins=None,  # (B, K, K), for training
-    token_type_ids=None,  # (N, L) or None
     num_items_in_batch=None,  # sum of prompt weights over the step
+    **layout,  # token_type_ids and further tensors of `hidden`
 ):  # RewardOutput: loss, logits (B, K), or (N,) without labels
     "Rewards and their loss, as transformers' Trainer calls it."
-    _check_batch(self, input_ids, attention_mask, ends)
-    r = self.rewards(input_ids, attention_mask, ends, token_type_ids)
+    _check_batch(self, input_ids, attention_mask, ends, rows)
+    r = self.rewards(input_ids, attention_mask, ends, rows, **layout)
     if labels is None: return RewardOutput(logits=r)
     grid = rewards_to_grid(r, slots, *labels.shape[:2])
     options = dict(self.loss_options) if self.training else {}
@@ -389,7 +421,7 @@ def _per_item(loss, n):
     n = torch.as_tensor(n, device=loss.device)
     return loss / n.masked_fill(n == 0, 1)
 
-# %% ../nbs/07_model.ipynb #ab63a818
+# %% ../nbs/07_model.ipynb #99f9cc5a
 @patch_to(Model)
 def tokenize(
     self,
@@ -400,18 +432,46 @@ def tokenize(
     return RankingDataset(rows, self.tokenizer,
                           **{**self.config.tokens, **overrides})
 
+# %% ../nbs/07_model.ipynb #30dad785
 @patch_to(Model)
 def collator(
     self,
     max_ranks=None,  # slots per prompt; None: max_ranks_per_batch
     seed=0,  # of the sampling of completions
+    layout="padded",  # a row each; or "shared", "packed": see chapter 8
 ):  # DataCollator
     "The collator with this tokenizer's pad id, side and token types."
+    _needs_tokenizer(self)
     form = template(self.tokenizer, self.config.tokens["pair"])
     most = max(2, max_ranks or self.config.max_ranks_per_batch)
-    return DataCollator(most, self.tokenizer.pad_token_id, seed=seed,
-                        padding_side=self.tokenizer.padding_side,
-                        token_type_ids=form["token_types"])
+    o = dict(seed=seed, padding_side=self.tokenizer.padding_side,
+             token_type_ids=form["token_types"])
+    if self.config.family == "encoder-decoder":
+        o["decoder_start_token_id"] = _decoder_start(self.backbone.config)
+    if layout == "padded":
+        return DataCollator(most, self.tokenizer.pad_token_id, **o)
+    from mnreward.sharing import packing_collator
+    return packing_collator(self, layout, most, **o)
+
+# %% ../nbs/07_model.ipynb #55f7bf1b
+@patch_to(Model)
+def layout(
+    self,
+    share_prompt="auto",  # or True, False: see `choose_layout`
+    training=False,  # with gradients and, if any, dropout
+) -> str:  # "shared", "packed" or "padded", for `collator`
+    "How this model's batches are laid out: chapter 8 says why."
+    from mnreward.sharing import choose_layout
+    return choose_layout(self, share_prompt, training)
+
+def _needs_tokenizer(model):
+    if model.tokenizer is None: raise ValueError(
+        "the model has no tokenizer: use Model(backbone, tokenizer)")
+
+def _decoder_start(config):
+    "The token that a T5 decoder starts with; by default its padding"
+    start = getattr(config, "decoder_start_token_id", None)
+    return config.pad_token_id if start is None else start
 
 # %% ../nbs/07_model.ipynb #b86fb262
 def _rows_to_score(
@@ -435,63 +495,104 @@ def _rows_to_score(
                 f"completions[{n}] holds {type(c).__name__}, not text")
     return rows, any(single)
 
-# %% ../nbs/07_model.ipynb #510bb52f
+# %% ../nbs/07_model.ipynb #5a1e9c78
 @contextmanager
-def _evaluating(model):
-    "Evaluation mode without gradients; the mode is put back."
-    was = model.training
-    model.eval()
+def _mode(model, training):
+    "A mode without gradients; each part gets its own mode back."
+    was = [(m, m.training) for m in model.modules()]
+    model.train(training)
     try:
         with torch.no_grad(): yield
-    finally: model.train(was)
+    finally:
+        for m, mode in was: m.training = mode
 
-def single_rows(model, rows):
-    "Tokenise rankings; each completion becomes a ranking of one."
+def _evaluating(model): return _mode(model, False)
+
+# %% ../nbs/07_model.ipynb #e8817d39
+def scorable_rows(
+    model,  # a Model
+    rows,  # rankings: prompt and ranked_outputs
+    most=1,  # completions in one item
+):
+    "Tokenise rankings, as items of up to `most` completions each."
     full = [row for row in rows if row["ranked_outputs"]]
     settings = model.config.tokens
     for x in tokenize_rankings(full, model.tokenizer, **settings):
-        for y in x["completion_ids"]:
-            yield TokenizedRanking(x["prompt_ids"], [y], x["wins"][:1, :1],
-                                   1.0, x["row"], None)
+        ys = x["completion_ids"]
+        for i in range(0, len(ys), most):
+            k = len(ys[i:i+most])
+            yield TokenizedRanking(x["prompt_ids"], ys[i:i+most],
+                                   x["wins"][:k, :k], 1.0, x["row"], None)
 
-# %% ../nbs/07_model.ipynb #dc755e3c
+# %% ../nbs/07_model.ipynb #3f7d1768
+def _tokens_in(item, together):
+    "Tokens that a layout makes of it: the prompt once, or with each"
+    k = 1 if together else len(item.completion_ids)
+    return k*len(item.prompt_ids) + sum(map(len, item.completion_ids))
+
+def _score_batches(items, batch_size, together):
+    "Lists of indices, longest first, of up to `batch_size` completions"
+    size = [_tokens_in(x, together) for x in items]
+    part, n = [], 0
+    for i in sorted(range(len(items)), key=size.__getitem__, reverse=True):
+        k = len(items[i].completion_ids)
+        if part and n + k > batch_size:
+            yield part
+            part, n = [], 0
+        part.append(i)
+        n += k
+    if part: yield part
+
+# %% ../nbs/07_model.ipynb #c4f92ada
 def _score_rows(
     model,  # a Model
     rows,  # rankings: prompt and ranked_outputs
     batch_size,  # completions in a forward pass
+    layout="padded",  # of `collator`
 ) -> list:  # one reward per completion, in order
     "Score the longest first, and put the rewards back in order."
-    if model.tokenizer is None: raise ValueError(
-        "the model has no tokenizer: use Model(backbone, tokenizer)")
-    items = list(single_rows(model, rows))
-    size = [len(x.prompt_ids)+len(x.completion_ids[0]) for x in items]
-    order = sorted(range(len(items)), key=size.__getitem__, reverse=True)
-    collate, r = model.collator(), torch.zeros(len(items)).double()
-    wanted = ("input_ids", "attention_mask", "ends", "token_type_ids")
-    with _evaluating(model):
-        for i in range(0, len(order), batch_size):
-            part = order[i:i+batch_size]
-            batch = collate([items[j] for j in part])
-            x = {k: v.to(model.device) for k, v in batch.items()
-                 if k in wanted}
-            r[part] = model.rewards(**x).double().cpu()
-    return r.tolist()
+    _needs_tokenizer(model)
+    if batch_size < 1: raise ValueError("batch_size must be at least 1")
+    together, found = layout == "shared", {}
+    items = list(scorable_rows(model, rows, batch_size if together else 1))
+    parts = list(_score_batches(items, batch_size, together))
+    with _evaluating(model), _attention(model, layout, len(parts)):
+        collate = model.collator(batch_size, layout=layout)
+        for part in parts:
+            r = iter(_batch_rewards(model, collate([items[i] for i in part])))
+            for i in part:
+                found[i] = [next(r) for _ in items[i].completion_ids]
+    return [r for i in range(len(items)) for r in found[i]]
 
-# %% ../nbs/07_model.ipynb #bcfcf6d9
+# %% ../nbs/07_model.ipynb #266fa9db
+def _batch_rewards(model, batch):
+    judged = ("labels", "weight", "totals", "slots")
+    x = {k: v.to(model.device) for k, v in batch.items() if k not in judged}
+    return model.rewards(**x).double().tolist()
+
+def _attention(model, layout, batches):
+    "On a GPU, many batches are worth the compiling of a faster attention"
+    if layout != "shared" or batches < 32: return nullcontext()
+    from mnreward.sharing import fast_attention
+    return fast_attention(model, layout)
+
+# %% ../nbs/07_model.ipynb #2095105e
 @patch_to(Model)
 def score(
     self,
     prompts,  # list of B prompts: str, or lists of chat messages
     completions,  # for each prompt a list of any length, or one str
     batch_size=32,  # completions in a forward pass; bounds memory only
+    share_prompt="auto",  # encode a prompt once: see `layout`
 ) -> list:  # floats in the shape of completions, reward_shift subtracted
     "Rewards of texts; ValueError (DataError) for what has no reward."
     rows, single = _rows_to_score(prompts, completions)
-    r = iter(_score_rows(self, rows, batch_size))
+    layout = self.layout(share_prompt)
+    r = iter(_score_rows(self, rows, batch_size, layout))
     scores = [[next(r) for _ in x["ranked_outputs"]] for x in rows]
     return [x[0] for x in scores] if single else scores
 
-# %% ../nbs/07_model.ipynb #60cfb322
+# %% ../nbs/07_model.ipynb #dfd79e32
 @patch_to(Model)
 def shift_to_reference(
     self,
@@ -501,7 +602,7 @@ def shift_to_reference(
 ) -> float:  # the new config.reward_shift, in units of the reward
     "Make these references average 0; ValueError if there are none."
     rows, _ = _rows_to_score(prompts, references)
-    r = _score_rows(self, rows, batch_size)
+    r = _score_rows(self, rows, batch_size, self.layout())
     if not r: raise ValueError("no reference to shift to")
     self.config.reward_shift += sum(r)/len(r)
     return self.config.reward_shift
@@ -635,11 +736,12 @@ def _load_weights(cls, name, **kwargs):
         f"{name!r} lacks weights, which were drawn anew: {', '.join(new)}")
     return model
 
-# %% ../nbs/07_model.ipynb #a5810342
+# %% ../nbs/07_model.ipynb #26a8f439
 def load_backbone(
     name,  # folder, .gguf file, or name on the Hub
     dropout=0.0,  # every dropout rate; None: as the backbone has it
     gguf_file=None,  # which GGUF file of the folder
+    use_decoder=False,  # keep the decoder of a T5
     **kwargs,  # for from_pretrained: dtype, attn_implementation, ...
 ) -> tuple:  # backbone, tokenizer
     "A pretrained backbone; OSError: not loaded, ValueError: no backbone."
@@ -649,17 +751,17 @@ def load_backbone(
     hub = {k: v for k, v in kwargs.items() if k in _HUB}
     with _explained(name, hub):
         config = AutoConfig.from_pretrained(name, **hub)
-    cls, more = _backbone_class(config)
+    cls, more = _backbone_class(config, use_decoder)
     set_dropout(config, dropout)
     with _explained(name, hub):
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
         backbone = _load_weights(cls, name, config=config, **more, **kwargs)
     if gguf_file:
-        loaded, backbone = backbone, build_backbone(config)
+        loaded, backbone = backbone, build_backbone(config, use_decoder)
         backbone.load_state_dict(loaded.state_dict())
     return backbone, tokenizer
 
-# %% ../nbs/07_model.ipynb #0b9304fd
+# %% ../nbs/07_model.ipynb #5e2b0c1f
 @patch_to(Model)
 @classmethod
 def from_backbone(
@@ -669,8 +771,10 @@ def from_backbone(
     dropout=0.0,  # every dropout rate; None: as the backbone has it
     gguf_file=None,  # which GGUF file of the folder
     tokens=None,  # settings of RankingDataset, over TOKENS
+    use_decoder=False,  # T5: keep its decoder, and read the reward there
     **kwargs,  # for from_pretrained: dtype, attn_implementation, ...
 ):  # a Model with a new head
     "OSError if nothing can be loaded, ValueError if it is no backbone."
-    parts = load_backbone(name_or_path, dropout, gguf_file, **kwargs)
-    return cls(*parts, max_ranks_per_batch, tokens)
+    parts = load_backbone(name_or_path, dropout, gguf_file, use_decoder,
+                          **kwargs)
+    return cls(*parts, max_ranks_per_batch, tokens, use_decoder)

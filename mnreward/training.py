@@ -7,10 +7,10 @@ __all__ = ['refused', 'defaults', 'loss_defaults', 'card', 'step_weight', 'sampl
            'refuse_for_processes', 'RankingTrainer', 'has_bf16', 'nearest', 'fill_step', 'agreeing',
            'training_arguments', 'StopAtStep', 'Interrupted', 'check_output_dir', 'take_loss', 'rows_for_loss',
            'half_ties', 'train', 'read_data', 'check_pairs', 'without_prompts_of', 'tell', 'load_model',
-           'set_max_length', 'tokenized', 'ranking_trainer', 'user_mistakes', 'run', 'finish', 'judged', 'write_json',
-           'trained_how', 'plot_curves', 'model_card']
+           'set_max_length', 'tokenized', 'ranking_trainer', 'lay_out', 'user_mistakes', 'run', 'finish', 'judged',
+           'write_json', 'trained_how', 'plot_curves', 'model_card']
 
-# %% ../nbs/10_train.ipynb #a3ea4800
+# %% ../nbs/10_train.ipynb #bdbcac52
 import difflib, json, math, os, platform, shutil, signal, sys, threading
 from collections import Counter
 from contextlib import contextmanager
@@ -29,6 +29,7 @@ from .loss import prompt_weights
 from .model import Model, longest_row
 from .rankings import DataError, load_rankings, prompt_key
 from .rankings import row_wins, split_by_prompt, usable
+from .sharing import asked_for, fast_attention
 
 # %% ../nbs/10_train.ipynb #e5e1dd6c
 def step_weight(
@@ -302,30 +303,30 @@ def half_ties(
     pairs = [[int(i), int(j), w[i, j].item()] for i, j in w.nonzero()]
     return {**row, "comparisons": pairs}
 
-# %% ../nbs/10_train.ipynb #4d966f89
+# %% ../nbs/10_train.ipynb #49d9a5f5
 def train(
     data, # for `load_rankings`: file, folder, Hub name, Dataset, rows
     model="google/flan-t5-base", # backbone, saved Model's folder, or Model
     output_dir="reward-model", # model, metrics.json, training.png, card
-    *, eval_data=None, # validation rankings; None: split off by prompt
-    eval_fraction=0.1, # share of prompts held out, 0 to 1; 0: none
+    *, eval_data=None, eval_fraction=0.1, # held out: rows, or their share
     max_ranks_per_batch=9, # longer rankings are sampled, in training only
     max_length=None, # tokens of prompt and completion; None: 512 or less
     skip_bad_rows=False, drop_too_long=False, # drop and count such rows
-    overwrite=False, # may output_dir hold something?
+    overwrite=False, use_decoder=False, share_prompt="auto", # see below
     **options, # `loss_defaults`, prompts_per_step, TrainingArguments'
 ) -> Model:
     "Train, evaluate, save a reward model; DataError says what is wrong"
-    resume = options.pop("resume_from_checkpoint", None)
-    resume = check_output_dir(output_dir, overwrite, resume)
-    loss = take_loss(options)
-    options["evaluated"] = eval_data is not None or eval_fraction > 0
-    args = training_arguments(output_dir, **options)
-    rows, held_out, report = read_data(data, eval_data, eval_fraction,
-                                       args.seed, skip_bad_rows)
-    model = load_model(model, max_ranks_per_batch, max_length, args.seed)
-    trainer = ranking_trainer(model, args, rows, held_out, drop_too_long,
-                              report, loss)
+    loss, share_prompt = take_loss(options), asked_for(share_prompt)
+    resume = check_output_dir(
+        output_dir, overwrite, options.pop("resume_from_checkpoint", None))
+    held_out = eval_data is not None or eval_fraction > 0
+    args = training_arguments(output_dir, evaluated=held_out, **options)
+    *data, report = read_data(data, eval_data, eval_fraction, args.seed,
+                              skip_bad_rows)
+    model = load_model(model, max_ranks_per_batch, max_length, args.seed,
+                       use_decoder)
+    trainer = ranking_trainer(model, args, *data, drop_too_long, report,
+                              loss, share_prompt)
     return finish(run(trainer, resume, overwrite), report)
 
 # %% ../nbs/10_train.ipynb #3b38e005
@@ -384,12 +385,13 @@ def tell(
     "Add counts of validation rows under their own name"
     for what, n in more.items(): report[f"validation: {what}"] += n
 
-# %% ../nbs/10_train.ipynb #0c0815a8
+# %% ../nbs/10_train.ipynb #a99539e3
 def load_model(
     model, # name or folder of a backbone, of a saved Model, or a Model
     max_ranks_per_batch=9, # most completions of a prompt in training
     max_length=None, # tokens; None: 512, or what the model can take
     seed=42, # seeds the head
+    use_decoder=False, # T5: keep its decoder, read the reward there
 ) -> Model:
     "A reward model to train; DataError if the folder or name is none"
     if max_ranks_per_batch < 2: raise DataError(
@@ -400,8 +402,11 @@ def load_model(
         try:
             if saved.is_file() and '"mnreward"' in saved.read_text():
                 model = Model.from_pretrained(model)
-            else: model = Model.from_backbone(model, max_ranks_per_batch)
+            else: model = Model.from_backbone(model, max_ranks_per_batch,
+                                              use_decoder=use_decoder)
         except (ValueError, OSError) as e: raise DataError(str(e)) from e
+    if use_decoder and model.config.family != "encoder-decoder": raise \
+        DataError("use_decoder: this reward model was made without one")
     model.config.max_ranks_per_batch = max_ranks_per_batch
     if max_length is not None: set_max_length(model, max_length)
     return model
@@ -435,7 +440,7 @@ def tokenized(
     tell(report, more)
     return train_set, eval_set
 
-# %% ../nbs/10_train.ipynb #72959543
+# %% ../nbs/10_train.ipynb #3a31d595
 def ranking_trainer(
     model, # a Model
     args, # TrainingArguments
@@ -444,21 +449,35 @@ def ranking_trainer(
     drop_too_long=False, # drop and count rows with no room for the prompt
     report=None, # Counter that is told what was dropped
     loss=(), # from `take_loss`
+    share_prompt="auto", # encode each prompt once, where that is exact
 ) -> RankingTrainer:
     "A `RankingTrainer` of `model` on `rows`, validated on `held_out`"
     rows, loss = rows_for_loss(rows, dict(loss)), dict(loss)
     model.loss_options = {k: loss[k] for k in loss if k != "ties"}
     train_set, eval_set = tokenized(model, rows, held_out, drop_too_long,
                                     Counter() if report is None else report)
-    k = min(train_set.max_ranks, model.config.max_ranks_per_batch)
     with user_mistakes(): trainer = RankingTrainer(
         model, args, train_dataset=train_set,
         eval_dataset=eval_set or None, compute_metrics=trainer_metrics,
-        data_collator=model.collator(k, seed=args.seed))
-    if eval_set:
-        trainer.eval_collator = model.collator(eval_set.max_ranks)
-    trainer.loss = loss
+        data_collator=model.collator(seed=args.seed))
+    trainer.loss, trainer.share_prompt = loss, share_prompt
     trainer.held_out = [held_out[x.row] for x in eval_set] # less drops
+    return lay_out(trainer)
+
+# %% ../nbs/10_train.ipynb #ffe0ac4c
+def lay_out(
+    trainer, # a RankingTrainer
+): # the trainer, with its collators
+    "Share prompts as `share_prompt` says; DataError where it cannot be"
+    model, held_out = trainer.model, trainer.eval_dataset
+    layout = model.layout(trainer.share_prompt, training=True)
+    k = min(trainer.train_dataset.max_ranks,
+            model.config.max_ranks_per_batch)
+    with fast_attention(model, layout) as trainer.attention:
+        trainer.data_collator = model.collator(k, trainer.args.seed, layout)
+        trainer.eval_collator = model.collator(
+            held_out and held_out.max_ranks, layout=layout)
+    trainer.layout = layout
     return trainer
 
 # %% ../nbs/10_train.ipynb #132f9feb
@@ -471,7 +490,7 @@ def user_mistakes(
     except (kinds or (ValueError, TypeError, ImportError, RuntimeError)
             ) as e: raise DataError(str(e)) from e
 
-# %% ../nbs/10_train.ipynb #6644d478
+# %% ../nbs/10_train.ipynb #b6f1f405
 def run(
     trainer, # a RankingTrainer
     resume=None, # folder of a checkpoint to go on from
@@ -481,7 +500,8 @@ def run(
     if clear and not resume and trainer.is_world_process_zero():
         for old in Path(trainer.args.output_dir).glob("checkpoint-*"):
             shutil.rmtree(old)
-    with StopAtStep() as stop, user_mistakes(ImportError):
+    with (StopAtStep() as stop, user_mistakes(ImportError),
+          fast_attention(trainer.model, trainer.layout)):
         trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=resume)
     at, last = trainer.state.global_step, trainer.state.max_steps
@@ -492,7 +512,7 @@ def run(
         "(--resume_from_checkpoint True)")
     return trainer
 
-# %% ../nbs/10_train.ipynb #ba732c3e
+# %% ../nbs/10_train.ipynb #75d559f0
 def finish(
     trainer, # a RankingTrainer that has run
     report, # Counter of what was read and dropped
@@ -506,21 +526,24 @@ def finish(
                    training_rows=len(trainer.train_dataset),
                    validation_rows=len(trainer.held_out))
     if trainer.held_out:
-        metrics["evaluation"] = judged(model, trainer.held_out)
+        metrics["evaluation"] = judged(model, trainer.held_out,
+                                       trainer.share_prompt)
     write_json(metrics, out/"metrics.json")
     plot_curves(trainer.state.log_history, out/"training.png")
     card = model_card(model, metrics)
     (out/"README.md").write_text(card, encoding="utf8")
     return model
 
-# %% ../nbs/10_train.ipynb #fb80551b
+# %% ../nbs/10_train.ipynb #6ac9ffef
 def judged(
     model, # a Model
     rows, # rankings, which it scores
+    share_prompt="auto", # see `Model.score`
 ) -> dict:
     "The evaluation of `model` on `rows`"
-    return evaluate(rows, model.score([r["prompt"] for r in rows],
-                                      [r["ranked_outputs"] for r in rows]))
+    return evaluate(rows, model.score(
+        [r["prompt"] for r in rows], [r["ranked_outputs"] for r in rows],
+        share_prompt=share_prompt))
 
 # %% ../nbs/10_train.ipynb #d0e2582d
 def write_json(
@@ -532,7 +555,7 @@ def write_json(
     part.write_text(json.dumps(o, indent=1)+"\n", encoding="utf8")
     part.replace(path)
 
-# %% ../nbs/10_train.ipynb #4ae72a0a
+# %% ../nbs/10_train.ipynb #01a1ab99
 def trained_how(
     trainer, # a RankingTrainer that has run
 ) -> dict:
@@ -545,6 +568,7 @@ def trained_how(
     seconds = [h["train_runtime"] for h in trainer.state.log_history
                if "train_runtime" in h]
     return dict(arguments=unlike, loss=trainer.loss or "kwise",
+                layout=trainer.layout, attention=trainer.attention,
                 seed=trainer.args.seed,
                 steps=trainer.state.global_step,
                 seconds=seconds[-1] if seconds else None,

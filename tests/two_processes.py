@@ -1,4 +1,4 @@
-"One SGD step on 12 prompts; with torchrun each process takes its share. usage: two_processes.py OUT SIZE"
+"One SGD step on 12 prompts; with torchrun each process takes its share. usage: two_processes.py OUT SIZE [LAYOUT of a decoder]"
 import sys, torch
 from transformers import TrainingArguments
 from mnreward.cli import small_t5
@@ -9,6 +9,12 @@ from mnreward.training import RankingTrainer
 out, size = sys.argv[1], int(sys.argv[2])
 rows = generate_rankings(11, k=(2, 5), seed=0)
 model = small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]])
+layout = (sys.argv[3:] or [None])[0]
+if layout:
+    from transformers import LlamaConfig, LlamaModel
+    from mnreward.model import Model
+    torch.manual_seed(0)
+    model = Model(LlamaModel(LlamaConfig(vocab_size=len(model.tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)), model.tokenizer)
 # The last three of the epoch weigh nothing, so one process has less; the first, which would be
 # repeated to even out the processes, weighs 1
 for i in list(RankingSampler(model.tokenize(rows), 6, seed=42))[-3:]: rows[i]["weight"] = 0.0
@@ -16,7 +22,7 @@ before = [p.detach().clone() for p in model.parameters()]
 args = TrainingArguments(out, per_device_train_batch_size=size, max_steps=1, optim="sgd", learning_rate=1.,
     lr_scheduler_type="constant", max_grad_norm=0., report_to="none", disable_tqdm=True, save_strategy="no",
     use_cpu=True, ddp_find_unused_parameters=False, accelerator_config={"dispatch_batches": False})
-trainer = RankingTrainer(model, args, train_dataset=model.tokenize(rows), data_collator=model.collator(3))
+trainer = RankingTrainer(model, args, train_dataset=model.tokenize(rows), data_collator=model.collator(3, layout=layout or "padded"))
 trainer.train()
 if args.process_index == 0:
     model = trainer.accelerator.unwrap_model(trainer.model)

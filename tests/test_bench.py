@@ -1,0 +1,145 @@
+"`mnreward bench` at toy size: all ways, TRL where it is installed, bad values, and no half-written file"
+import importlib.util, itertools, json, subprocess, sys
+from pathlib import Path
+import pytest
+
+root = Path(__file__).parents[1]
+toy = "--preset", "toy", "--prompt", "24", "--completion", "8", "--repeats", "2"
+has_trl = importlib.util.find_spec("trl") is not None
+
+@pytest.fixture
+def bench(capsys):
+    "Run the command as `mnreward bench` does: (exit status, standard output, standard error)"
+    from mnreward.bench import bench_command, bench_options
+    from mnreward.cli import OneLine
+    from mnreward.rankings import DataError
+    def run(*argv):
+        p = OneLine("mnreward bench", allow_abbrev=False)
+        bench_options(p)
+        try: rc, err = bench_command(p.parse_args([str(a) for a in argv])) or 0, ""
+        except DataError as e: rc, err = 2, str(e)
+        return rc, capsys.readouterr().out, err
+    return run
+
+def test_the_toy_runs_all_ways_and_stores_what_it_found(tmp_path, bench):
+    from mnreward.bench import step_tokens, ways
+    out = tmp_path/"r.json"
+    rc, text, err = bench("--out", out, "--ks", "2,3,4", "--no_trl", *toy)
+    assert rc == 0, err
+    found = json.loads(out.read_text())
+    assert [(r["K"], r["way"]) for r in found["rows"]] == [*itertools.product((2, 3, 4), ways)]
+    for r in found["rows"]:
+        assert r["tokens"] == step_tokens(24, [8]*r["K"])[r["way"]] <= r["cells"]
+        assert len(r["seconds"]) == 2 and min(r["seconds"]) > 0 and r["saved_mb"] > 0
+    assert found["settings"]["preset"] == "toy" and found["settings"]["seed"] == 0 and found["trl"] == []
+    assert found["threads"] >= 1 and found["device"] and {"python", "torch", "transformers", "mnreward"} <= found["versions"].keys()
+    assert set(found["collate_ms"]) == {"padded", "shared"}
+    assert [(c["way"], c["checkpointing"]) for c in found["checkpointing"]] == [*itertools.product(
+        ("completions", "shared"), (False, True))]
+    assert all(0 < x["attention"] < x["all"] for x in found["shares"].values()) and found["weights"] > 0
+    assert out.stat().st_size < 40_000 and [p.name for p in tmp_path.iterdir()] == ["r.json"]
+    assert "completions_512" in text and "K=4: pairs / shared" in text and "T5 encoder: padded_512 / packed" in text
+
+def test_stored_ratios_are_those_of_single_repeats(tmp_path, bench):
+    rc, _, err = bench("--out", tmp_path/"r.json", "--ks", "3", "--no_trl", *toy)
+    found = json.loads((tmp_path/"r.json").read_text())
+    seconds = {r["way"]: r["seconds"] for r in found["rows"]}
+    for r in found["ratios"]:
+        each = [a/b for a, b in zip(seconds[r["way"]], seconds[r["against"]])]
+        assert r["low"] == pytest.approx(min(each), abs=.01) and r["high"] == pytest.approx(max(each), abs=.01)
+        assert r["low"] <= r["median"] <= r["high"]
+
+@pytest.mark.parametrize("argv, message", [
+    (["--ks", "2,x"], "2,4,9"), (["--ks", "1,2"], "at least 2"), (["--repeats", "0"], "at least 1"), (["--preset", "huge"], "toy, cpu, gpu"),
+    (["--prompt", "500", "--completion", "40"], "512"), (["--completion", "1"], "2 tokens"), (["--peak_tflops", "0"], "above 0"),
+    (["--peak_tflops", "many"], "peak_tflops")])
+def test_bad_values_are_one_line_and_nothing_is_written(tmp_path, bench, argv, message):
+    rc, _, err = bench("--out", tmp_path/"r.json", "--no_trl", *argv)
+    assert rc == 2 and message in err and "\n" not in err.split(" (see")[0]
+    assert not [*tmp_path.iterdir()]
+
+def test_an_existing_file_and_a_missing_folder_are_refused_at_once(tmp_path, bench):
+    (tmp_path/"r.json").write_text("mine")
+    rc, _, err = bench("--out", tmp_path/"r.json", "--no_trl", *toy)
+    assert rc == 2 and "exists" in err and (tmp_path/"r.json").read_text() == "mine"
+    rc, _, err = bench("--out", tmp_path/"no"/"r.json", "--no_trl", *toy)
+    assert rc == 2 and "no folder" in err
+
+def test_the_gpu_preset_needs_a_gpu(tmp_path, bench, monkeypatch):
+    import torch
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    rc, _, err = bench("--out", tmp_path/"r.json", "--no_trl", "--preset", "gpu")
+    assert rc == 2 and "CUDA" in err
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_breaks_off_leaves_no_file(tmp_path, bench, monkeypatch, kind):
+    import mnreward.bench as b
+    def stop(*args): raise kind
+    monkeypatch.setattr(b, "collate_ms", stop)
+    with pytest.raises(kind): bench("--out", tmp_path/"r.json", "--ks", "2", "--no_trl", *toy)
+    assert not [*tmp_path.iterdir()]
+
+def test_without_trl_the_message_names_the_extra_and_comes_first(tmp_path, bench, monkeypatch):
+    import mnreward.bench as b
+    monkeypatch.setitem(sys.modules, "trl", None)
+    monkeypatch.setattr(b, "measure", lambda *a: pytest.fail("measured before it was refused"))
+    rc, _, err = bench("--out", tmp_path/"r.json", *toy)
+    assert rc == 2 and "pip install 'mnreward[bench]'" in err and "--no_trl" in err
+
+@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[bench]'")
+def test_trl_runs_on_the_pairs_of_the_same_prompts(tmp_path, bench):
+    rc, text, err = bench("--out", tmp_path/"r.json", "--ks", "4", *toy)
+    assert rc == 0, err
+    found = json.loads((tmp_path/"r.json").read_text())["trl"]
+    assert [x["K"] for x in found] == [4] and found[0]["pairs"] == 6*found[0]["prompts"]
+    assert len(found[0]["trl"]) == len(found[0]["mnreward"]) == 2 and "K=4: TRL's epoch" in text
+    assert "train_runtime" not in text and "loss" not in text  # no log of a trainer between ours
+
+@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[bench]'")
+def test_trl_and_we_make_as_many_steps_and_end_with_one_update():
+    "From the same weights, one step of both trainers moves the head the same way"
+    import torch
+    from mnreward.bench import _epoch, bench_items, bench_model, sharing_trainer, trl_model, trl_trainer
+    model, items = bench_model("toy"), bench_items(2, 3, 20, 6)
+    other, start = trl_model(model), model.head.weight.detach().clone()
+    a = _epoch(trl_trainer, other, items, 2, 10**6, learning_rate=1e-3)
+    b = _epoch(sharing_trainer, model, items, 2, 10**6, learning_rate=1e-3)
+    assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
+    moved, theirs = model.head.weight.detach()-start, other.score.weight.detach()-start
+    assert torch.nn.functional.cosine_similarity(moved, theirs).item() > .99
+
+def test_the_same_seed_gives_the_same_rankings_and_weights():
+    import torch
+    from mnreward.bench import bench_backbone, bench_items
+    a, b, c = (bench_items(2, 3, 20, 6, seed=s, spread=.3) for s in (1, 1, 2))
+    assert all((x.prompt_ids == y.prompt_ids).all() for x, y in zip(a, b, strict=True))
+    assert len(a[0].prompt_ids) != len(c[0].prompt_ids) or (a[0].prompt_ids != c[0].prompt_ids).any()
+    assert torch.equal(*(next(bench_backbone("toy", s).parameters()) for s in (1, 1)))
+
+def test_importing_bench_and_its_options_loads_no_torch():
+    code = ("import sys, argparse; from mnreward.bench import bench_options; bench_options(argparse.ArgumentParser()); "
+            "print(*[m for m in ('torch', 'transformers', 'datasets', 'trl') if m in sys.modules])")
+    r = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert r.returncode == 0 and not r.stdout.split(), r.stdout+r.stderr
+
+def test_peaks_are_matched_by_the_name_that_torch_gives():
+    from mnreward.bench import peak_of
+    assert peak_of("NVIDIA H100 80GB HBM3") == peak_of("NVIDIA H200") == 989
+    assert (peak_of("NVIDIA A100-SXM4-80GB"), peak_of("NVIDIA L4"), peak_of("NVIDIA H100 PCIe")) == (312, 121, 756)
+    assert peak_of("NVIDIA H100 NVL") is peak_of("NVIDIA L40") is peak_of("AMD EPYC") is None
+
+def test_autocast_ends_with_the_forward_pass(monkeypatch):
+    "backward, and whatever comes after a step, runs outside of it"
+    import contextlib
+    import mnreward.bench as b
+    depth = []
+    @contextlib.contextmanager
+    def inside(model):
+        depth.append(1)
+        yield
+        depth.pop()
+    monkeypatch.setattr(b, "_precision", inside)
+    model, items = b.bench_model("toy"), b.bench_items(2, 3, 20, 6)
+    for loss in b._losses(model, b.ways["pairs"](model, items, 1)): assert not depth
+    b.saved_bytes(model, b.ways["shared"](model, items, 1))
+    assert not depth
