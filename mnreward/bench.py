@@ -615,10 +615,10 @@ def collate_ms(
     return {k: round(statistics.median(t), 3)
             for k, t in interleaved(made, repeats).items()}
 
-# %% ../nbs/12_cost_of_k.ipynb #ff8ce3f4
+# %% ../nbs/12_cost_of_k.ipynb #8b1b5733
 plans = dict(  # prompts of a step and of TRL's epoch; ragged rankings
     toy=dict(prompts=1, trl_prompts=2, packing=4, spread=0.35, bound=8192),
-    cpu=dict(prompts=2, trl_prompts=4, packing=8, spread=0.35, bound=8192),
+    cpu=dict(prompts=2, trl_prompts=4, packing=6, spread=0.35, bound=8192),
     gpu=dict(prompts=8, trl_prompts=16, packing=64, spread=0.35,
              bound=8192))
 
@@ -718,7 +718,7 @@ def _trl(s, model, say):
         say(f"K={K}: an epoch of TRL takes {x['median']:.2f} times ours")
         yield x
 
-# %% ../nbs/12_cost_of_k.ipynb #2b43f55c
+# %% ../nbs/12_cost_of_k.ipynb #c8d9450f
 def measure(
     s,  # settings, from `run_bench`
     say,  # is told of each result
@@ -740,9 +740,9 @@ def measure(
         collate_ms=collate_ms(model, items(model, 64, mid)),
         trl=[*_trl(s, model, say)])
     model = bench_model(f"t5_{s['preset']}", s["seed"])
-    ragged = items(model, s["packing"], mid, s["spread"])
-    return found | dict(packing=bench_packing(
-        model, ragged, min(3, repeats), bound))
+    return found | dict(packing={name: bench_packing(
+        model, items(model, s["packing"], mid, spread), repeats, bound)
+        for name, spread in (("even", 0.0), ("ragged", s["spread"]))})
 
 # %% ../nbs/12_cost_of_k.ipynb #eeb91025
 heading = (f"{'K':>2} {'way':<16}{'cells':>8}{'seconds':>10}"
@@ -760,7 +760,7 @@ def table(
             f"{against.get(r['way'], one)['theory']:>8.2f}"
             f"{r['saved_mb']:>10.1f}" for r in rows]
 
-# %% ../nbs/12_cost_of_k.ipynb #b254395c
+# %% ../nbs/12_cost_of_k.ipynb #b04bd89b
 def summary(
     found,  # from `run_bench`
 ) -> list:  # of lines
@@ -771,8 +771,9 @@ def summary(
            for r in found["ratios"]]
     out += [line(f"K={r['K']}: TRL's epoch of pairs / ours, shared", r)
             for r in found["trl"]]
-    out += [line(f"T5 encoder: {k} / packed", r)
-            for k, r in found["packing"]["ratios"].items()]
+    out += [line(f"T5 encoder, {name} lengths: {k} / packed", r)
+            for name, x in found["packing"].items()
+            for k, r in x["ratios"].items()]
     return out + [f"{'collating 64 prompts, ' + k:<44}{ms:>7.2f} ms"
                   for k, ms in found["collate_ms"].items()]
 

@@ -138,9 +138,9 @@ def lay_rows(
     ends[order] = first + lens - 1 - (np.cumsum(used)-used)[row[order]]
     return ids, spread, at, ends
 
-# %% ../nbs/08_share_prompt.ipynb #03b51127
+# %% ../nbs/08_share_prompt.ipynb #1e91aae3
 class PackingCollator(DataCollator):
-    "Several sequences in a row, filled up on the right; DataError: too long"
+    "Several sequences in a row, filled on the right; DataError: too long"
     def __init__(self,
         *args,  # of DataCollator
         share=True,  # completions after their prompt; False: prompt in each

@@ -38,7 +38,7 @@ def test_the_toy_runs_all_ways_and_stores_what_it_found(tmp_path, bench):
         ("completions", "shared"), (False, True))]
     assert all(0 < x["attention"] < x["all"] for x in found["shares"].values()) and found["weights"] > 0
     assert out.stat().st_size < 40_000 and [p.name for p in tmp_path.iterdir()] == ["r.json"]
-    assert "completions_512" in text and "K=4: pairs / shared" in text and "T5 encoder: padded_512 / packed" in text
+    assert "completions_512" in text and "K=4: pairs / shared" in text and "T5 encoder, ragged lengths: padded_512 / packed" in text
 
 def test_stored_ratios_are_those_of_single_repeats(tmp_path, bench):
     rc, _, err = bench("--out", tmp_path/"r.json", "--ks", "3", "--no_trl", *toy)
