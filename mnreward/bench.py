@@ -760,12 +760,12 @@ def table(
             f"{against.get(r['way'], one)['theory']:>8.2f}"
             f"{r['saved_mb']:>10.1f}" for r in rows]
 
-# %% ../nbs/12_cost_of_k.ipynb #b04bd89b
+# %% ../nbs/12_cost_of_k.ipynb #b2e37cb0
 def summary(
     found,  # from `run_bench`
 ) -> list:  # of lines
     "All ratios as text"
-    def line(what, r): return (f"{what:<44}{r['median']:>7.2f} "
+    def line(what, r): return (f"{what:<48}{r['median']:>7.2f} "
                                f"({r['low']:.2f} to {r['high']:.2f})")
     out = [line(f"K={r['K']}: {r['way']} / {r['against']}", r)
            for r in found["ratios"]]
@@ -774,7 +774,7 @@ def summary(
     out += [line(f"T5 encoder, {name} lengths: {k} / packed", r)
             for name, x in found["packing"].items()
             for k, r in x["ratios"].items()]
-    return out + [f"{'collating 64 prompts, ' + k:<44}{ms:>7.2f} ms"
+    return out + [f"{'collating 64 prompts, ' + k:<48}{ms:>7.2f} ms"
                   for k, ms in found["collate_ms"].items()]
 
 # %% ../nbs/12_cost_of_k.ipynb #0ffa47fe
