@@ -1232,7 +1232,7 @@ def tldr_command(
           f"{args.output_dir}/reward\nresults.json, report.md: "
           f"{args.output_dir}")
 
-# %% ../nbs/13_tldr.ipynb #b2083c33
+# %% ../nbs/13_tldr.ipynb #781610bc
 def show_plan(
     preset, # a name in `presets`
     given, # other values of it
@@ -1244,6 +1244,7 @@ def show_plan(
     for k, v in p["gb"].items(): print(f"  {k:<12}{v:>9.3f}")
     print(f"  {'in all':<12}{p['total_gb']:>9.3f}", flush=True)
     _print_hours(p)
+    print("measuring: real steps of both stages ...", flush=True)
     try: found = measure(preset, **given)
     except DataError as e: return print(e)
     print(f"measured on {found['device']}: {found['sft']:,} tokens a second"

@@ -82,6 +82,18 @@ def test_the_overfitting_runner_tells_five_ways_apart_at_toy_size(tmp_path):
         chosen = min((g for g in one["grid"] if (g["way"], g["fold"]) == ("b", fold)), key=lambda g: g["log_loss"])
         assert one["chosen"]["b"][fold] == chosen["learning_rate"]
 
+def test_paired_differences_are_a_minus_b_and_those_of_compare_where_seeds_agree(monkeypatch):
+    monkeypatch.syspath_prepend(tools)
+    from overfitting import paired
+    from mnreward import compare, generate_rankings
+    rows, rng = generate_rankings(12, k=4, seed=1), np.random.default_rng(0)
+    a, b = ([[*(good*np.arange(4, 0, -1)+rng.normal(size=4))] for _ in rows] for good in (1, 0))
+    mine, theirs = paired(rows, [a, a], [b, b]), compare(rows, a, b)
+    assert mine["accuracy"]["value"] > 0.2 > 0 > mine["log_loss"]["value"]
+    for name, x in theirs.items(): assert [mine[name][k] for k in ("value", "low", "high", "seed_sd")] == pytest.approx([x["value"], x["low"], x["high"], 0])
+    swapped = paired(rows, [a, b], [b, b])
+    assert swapped["accuracy"]["value"] == pytest.approx(mine["accuracy"]["value"]/2) and swapped["accuracy"]["seed_sd"] > 0
+
 @pytest.mark.skipif(not data, reason="MNREWARD_DATA is not set: no human rankings")
 @pytest.mark.skipif(not packages, reason="the packages that carry MiniLM and SmolLM2 are not installed")
 def test_the_tldr_runner_goes_from_posts_to_the_table_at_toy_size(tmp_path):

@@ -1,6 +1,6 @@
 """Do a ranking's pairs, taken as separate examples, overfit? Five ways to train on the same rankings, on real human data (chapter 11).
 
-    MNREWARD_DATA=FOLDER python nbs/_tools/overfitting.py [--blocks 2] [--out nbs/results/overfitting.json] [--toy]
+    MNREWARD_DATA=FOLDER python nbs/_tools/overfitting.py [--blocks 1] [--out nbs/results/overfitting.json] [--toy]
 
 Three sets (E2E quality, grammar correction, the complete round robins of the TL;DR's batch18), one ranking for each prompt. Every third of the prompts is held out once. The learning rate of each way is chosen by
 log loss after one pass, cross-validated inside the training part; then five seeds (head, order) make four passes each. Lower blocks of MiniLM are frozen and run once (top_layers.py). Finished jobs are kept in --work and not run again.
@@ -92,13 +92,13 @@ def train(name, way, lr, seed, blocks, s, epochs, items, rows, held_items, held_
         if step and step % steps == 0: kept[step//steps] = r
     look(0, 0)
     start = time.perf_counter()
-    for step, _, tokens, loss in tl.fit(top, train_on, size, lr, epochs, seed, loss=ways[way][1], reduction=ways[way][2], bf16=blocks > 1):
+    for step, tokens in tl.fit(top, train_on, size, lr, epochs, seed, loss=ways[way][1], reduction=ways[way][2], bf16=blocks > 1):
         if step in at:
             spent += time.perf_counter()-start
             look(step, tokens)
             start = time.perf_counter()
     fitted = quality(rows, tl.rewards(top, items))
-    return dict(set=name, way=way, learning_rate=lr, seed=seed, per_step=size, steps_an_epoch=steps, examples=len(train_on), curve=curve, training=fitted, rewards={str(e): kept[e] for e in (1, epochs)})
+    return dict(set=name, way=way, learning_rate=lr, seed=seed, per_step=size, curve=curve, training=fitted, rewards={str(e): kept[e] for e in (1, epochs)})
 
 def job(work, kind, name, way, lr, fold, seed, blocks, s):
     "A run from the kept states; its file in --work, which is not written twice"
@@ -189,7 +189,7 @@ def summarise(name, tried, runs, best, s):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--blocks", type=int, default=2); p.add_argument("--out", default="nbs/results/overfitting.json")
+    p.add_argument("--blocks", type=int, default=1); p.add_argument("--out", default="nbs/results/overfitting.json")
     p.add_argument("--work", default="/tmp/overfitting"); p.add_argument("--processes", type=int, default=2)
     p.add_argument("--sets", default="tldr,gec,e2e"); p.add_argument("--toy", action="store_true")
     a = p.parse_args()

@@ -13,7 +13,7 @@ import numpy as np
 import torch, transformers
 from torch.nn import functional as F
 from mnreward import compare, evaluate, fit_bradley_terry, load_rankings, split_by_prompt
-from mnreward.evaluation import judgements, longer_wins
+from mnreward.evaluation import best_of_k, judgements, longer_wins
 from mnreward.rankings import prompt_key, usable
 from mnreward.training import load_model, write_json
 import top_layers as tl
@@ -44,8 +44,9 @@ def other_rows(s):
 
 def post_rows(s):
     "Posts with their author's summary as the one completion, none of them among the comparisons"
-    from mnreward.tldr import load_posts
-    return load_posts(data()/"tldr/posts.jsonl")[:s["posts"]]
+    from collections import Counter
+    from mnreward.tldr import load_posts, without
+    return without(load_posts(data()/"tldr/posts.jsonl"), load_rankings(data()/"tldr/comparisons"), Counter())[:s["posts"]]
 
 def folds(rows, n):
     "Number of the fold of each row; rows of one post share it"
@@ -160,11 +161,6 @@ def fit_summaries(top, embedding, examples, ids, lr, size):
 
 # --- training on a fold
 
-def log_loss(rows, r):
-    t, r = judgements(rows), np.concatenate(r)
-    share = t.weight/t.total[t.row]
-    return float(np.average(np.logaddexp(0, r[t.loser]-r[t.winner]), weights=share))
-
 def tuned(model, blocks, way, items, lr, epochs, seed, s, start=None):
     "The top blocks and head, trained on rankings or on their shuffled pairs"
     top, examples, size = tl.Top(model.backbone, blocks, seed), [tl.whole(i) for i in items if i.wins.any()], s["prompts_per_step"]
@@ -200,7 +196,7 @@ def pick(options, make, rows_in, rows_out, items_in, items_out):
     tried, best = [], None
     for o in options:
         r = make(o, items_in, rows_in)(items_out)
-        tried.append(dict(option=o, log_loss=log_loss(rows_out, r)))
+        tried.append(dict(option=o, log_loss=evaluate(rows_out, r, n_boot=0)["log_loss"]["value"]))
         if best is None or tried[-1]["log_loss"] < best[1]: best = o, tried[-1]["log_loss"], r
     return best[0], tried, best[2]
 
@@ -300,12 +296,7 @@ def policies(rows, r):
         found[b] = [dict(policy=p, bradley_terry=round(float(people.rewards[i]), 4), model=round(float(np.mean(mean[b][p])), 4), summaries=len(mean[b][p]), judgements=int(table[i].sum()+table[:, i].sum())) for i, p in enumerate(names)]
     return found
 
-def best_of(worth, score, among):
-    "Worth of the one with the largest score; equal ones are drawn by lot"
-    among = np.array(among)
-    return worth[among[score[among] == score[among].max()]].mean()
-
-def best_of_k(rows, r, n_boot=2000):
+def picks(rows, r, n_boot=2000):
     "Of k summaries of a post drawn at random, the one with the largest reward: the share of the other three that people put below it (0 to 1, 0.5 by chance). Posts with all six pairs judged"
     values = []
     for row, x in zip(rows, r):
@@ -313,7 +304,7 @@ def best_of_k(rows, r, n_boot=2000):
         if len(x) != 4 or len({(min(i, j), max(i, j)) for i, j in zip(w.winner, w.loser)}) < 6: continue
         table = w.wins[0]
         worth = (table/np.maximum(table+table.T, 1e-9)).sum(1)/3  # (4,)
-        values.append([[np.mean([best_of(worth, score, list(c)) for c in itertools.combinations(range(4), k)]) for k in range(1, 5)] for score in (np.array(x), worth, np.array(longer_wins([row])[0]))])
+        values.append([[np.mean([best_of_k(worth[[*c]], score[[*c]]) for c in itertools.combinations(range(4), k)]) for k in range(1, 5)] for score in (np.array(x), worth, np.array(longer_wins([row])[0]))])
     if not values: return None
     v = np.array(values)  # (posts, 3, 4)
     draws = v[np.random.default_rng(0).integers(len(v), size=(n_boot, len(v)))].mean(1)
@@ -356,7 +347,6 @@ def main():
     p.add_argument("--blocks", type=int, default=1); p.add_argument("--out", default="nbs/results/tldr_small.json")
     p.add_argument("--work", default="/tmp/tldr_small"); p.add_argument("--processes", type=int, default=2)
     p.add_argument("--models", default=",".join(models)); p.add_argument("--toy", action="store_true")
-    p.add_argument("--jobs", action="store_true", help="run the jobs of these models and write no result: another call does")
     a = p.parse_args()
     transformers.logging.set_verbosity_error()
     s, names = toy_settings if a.toy else settings, a.models.split(",")
@@ -365,7 +355,6 @@ def main():
     together(store, [(a.work, n, a.blocks, s) for n in names], a.processes)
     together(trained_on_others, [(a.work, n, a.blocks, seed, s) for n in names if "transfer" in models[n] for seed in range(s["seeds"])], a.processes)
     jobs = together(fold_job, [(a.work, n, w, f, a.blocks, s) for n in names for w in models[n] for f in range(s["folds"])], a.processes)
-    if a.jobs: return
     rows, news = tldr_rows(s), news_rows(s)
     table, contrasts, lists = summarise(jobs, rows, news, s, names)
     best = names[-1], "rankings"  # shown in figures: the recipe's own model, fixed before anything was scored
@@ -379,7 +368,7 @@ def main():
     write_json(dict(what=__doc__.splitlines()[0], blocks=a.blocks, settings=s, rows=dict(tldr=len(rows), judgements=len(judgements(rows).row), news=len(news), news_judgements=len(judgements(news).row), others=len(other_rows(s))),
         longer_wins=dict(tldr=evaluate(rows, longer_wins(rows))["accuracy"], news=evaluate(news, longer_wins(news))["accuracy"]), sft=tuned_posts, table=table, contrasts=contrasts, shown=dict(model=best[0], way=best[1], evaluation=shown),
         stacked=dict(of=[*names, "log length"], mean=brief(evaluate(rows, mixed)), above_longer_wins=against(rows, mixed, longer_wins(rows))), data_size=curve,
-        policies=policies(rows, r), best_of_k=best_of_k(rows, r), precision="frozen blocks: float32 (MiniLM), bfloat16 (SmolLM2); trained blocks: bfloat16 autocast, float32 weights and head", seconds=round(sum(j["seconds"] for j in jobs+smaller)+(tuned_posts or dict(seconds=0))["seconds"]), device="cpu, one thread a run",
+        policies=policies(rows, r), best_of_k=picks(rows, r), precision="frozen blocks: float32 (MiniLM), bfloat16 (SmolLM2); trained blocks: bfloat16 autocast, float32 weights and head", seconds=round(sum(j["seconds"] for j in jobs+smaller)+(tuned_posts or dict(seconds=0))["seconds"]), device="cpu, one thread a run",
         python=platform.python_version(), torch=torch.__version__, transformers=transformers.__version__), a.out)
 
 if __name__ == "__main__": main()

@@ -1,7 +1,6 @@
 """Fine-tuning on two CPU cores: the lower blocks of a backbone are frozen and run once, their states are kept, and the top blocks with the head are trained on them.
 
-Exact: a reward is what `mnreward.Model` computes with the same weights (a test). The last block is computed only where a reward is read; its keys and values are needed everywhere, its queries and its
-feed-forward layer are not. Decoders encode each prompt once (`mnreward.sharing.visible`). Used by overfitting.py and tldr_small.py.
+Exact: a reward is what `mnreward.Model` computes with the same weights (a test). The last block is computed only where a reward is read. Decoders encode each prompt once (`mnreward.sharing.visible`). Used by overfitting.py and tldr_small.py.
 """
 import copy
 from typing import NamedTuple
@@ -173,9 +172,9 @@ def batches(examples, size, seed, epoch):
     order = np.random.default_rng([seed, epoch]).permutation(len(examples))
     return [[examples[i] for i in order[at:at+size]] for at in range(0, len(order), size)]
 
-def fit(top, examples, size, lr, epochs, seed, *, loss="kwise", reduction="mean", schedule="constant", bf16=False, limit=None):
-    "Train, yielding (step, steps of an epoch, tokens encoded so far, loss) after every step"
-    plan = [b for epoch in range(epochs) for b in batches(examples, size, seed, epoch)][:limit]
+def fit(top, examples, size, lr, epochs, seed, *, loss="kwise", reduction="mean", schedule="constant", bf16=False):
+    "Train, yielding (step, tokens encoded so far) after every step"
+    plan = [b for epoch in range(epochs) for b in batches(examples, size, seed, epoch)]
     optimizer = torch.optim.AdamW(top.parameters(), lr, weight_decay=0.0)
     from transformers import get_scheduler
     warmup = len(plan)//epochs//10+1  # the first rate of a warm-up is 0: a step before the first, so that no batch is lost
@@ -193,4 +192,4 @@ def fit(top, examples, size, lr, epochs, seed, *, loss="kwise", reduction="mean"
         optimizer.step()
         scheduler.step()
         tokens += tokens_of(batch)
-        yield step, -(-len(examples)//size), tokens, L.item()
+        yield step, tokens
