@@ -7,16 +7,14 @@ __all__ = ['hub', 'presets', 'shapes', 'lengths', 'amounts', 'cards', 'post_row'
            'load_comparisons', 'divided', 'is_news', 'by_split', 'settings', 'make_tiny', 'load_lm', 'lm_items',
            'some_left', 'lm_batch', 'token_loss', 'held_out_loss', 'add_lora', 'merge_lora', 'stage_arguments',
            'lm_trainer', 'train_resumable', 'remove_checkpoints', 'sft', 'save_lm', 'work', 'fit_reward', 'save_reward',
-           'reward_tokens', 'shift', 'judge', 'summary_table', 'stage', 'asked_to_stop', 'claim', 'content', 'few',
-           'read_all', 'enough', 'curve', 'replicate', 'sources', 'run_stages', 'start', 'finish', 'as_markdown',
-           'model_config', 't5_flops', 'prompt_flops', 'memory', 'lora_size', 'plan', 'meta_backbone', 'plan_table',
-           'timed_step', 'measure', 'sft_probe', 'reward_probe', 'check_room', 'tldr_options', 'given_values',
-           'tldr_command', 'show_plan']
+           'reward_tokens', 'shift', 'judge', 'summary_table', 'stage', 'claim', 'content', 'few', 'read_all', 'enough',
+           'curve', 'replicate', 'sources', 'run_stages', 'start', 'finish', 'as_markdown', 'model_config', 't5_flops',
+           'prompt_flops', 'memory', 'lora_size', 'plan', 'meta_backbone', 'plan_table', 'timed_step', 'measure',
+           'sft_probe', 'reward_probe', 'check_room', 'tldr_options', 'given_values', 'tldr_command', 'show_plan']
 
-# %% ../nbs/13_tldr.ipynb #3a73f1a5
+# %% ../nbs/13_tldr.ipynb #dd8a2ee0
 import json, os, time
 from collections import Counter
-from contextlib import contextmanager
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -635,7 +633,7 @@ def summary_table(
                      f"| {span(gap)} |")
     return "\n".join(lines)
 
-# %% ../nbs/13_tldr.ipynb #220ad15b
+# %% ../nbs/13_tldr.ipynb #9ee0d8e3
 def stage(
     folder, # of the whole
     name, # of the stage
@@ -643,34 +641,20 @@ def stage(
     say=print, # is told in one line
 ) -> dict:
     "What a finished stage found; else run it and store that"
-    from mnreward.training import Interrupted, write_json
+    from mnreward.training import write_json
     done = Path(folder, f"{name}.json")
     if done.exists():
         say(f"{name}: finished before, not repeated ({done})")
         return json.loads(done.read_text("utf8"))
     say(f"{name} ...")
     start = time.perf_counter()
-    with asked_to_stop() as asked: found = run()
+    found = run()
     found["seconds"] = round(time.perf_counter() - start, 1)
     found["device"] = where_and_when()["device"]
     write_json(found, done)
     say(f"{name}: {found['seconds']:.0f} s")
     _free()
-    if asked: raise Interrupted(f"stopped after {name}; {_again}")
     return json.loads(done.read_text("utf8"))
-
-# %% ../nbs/13_tldr.ipynb #59f02511
-@contextmanager
-def asked_to_stop():
-    "A list that Ctrl-C makes longer while a model is trained"
-    from mnreward.training import StopAtStep
-    asked, ask = [], StopAtStep.ask
-    def note(self, *signal):
-        asked.append(signal)
-        ask(self, *signal)
-    StopAtStep.ask = note
-    try: yield asked
-    finally: StopAtStep.ask = ask
 
 # %% ../nbs/13_tldr.ipynb #0f529b2c
 def _free():

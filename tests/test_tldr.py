@@ -145,21 +145,6 @@ def test_a_changed_file_is_refused_and_the_report_says_how_it_was_divided(tmp_pa
     rc, _, err = mnreward(*call)
     assert rc == 2 and "comparisons_content" in err and err.count("\n") == 1
 
-@pytest.mark.parametrize("name", ["sft", "reward"])
-def test_Ctrl_C_in_the_last_step_of_a_stage_ends_the_recipe_after_it(tmp_path, files, monkeypatch, name):
-    import signal
-    from mnreward import training
-    from mnreward.tldr import replicate
-    real, out = training.StopAtStep.on_step_end, tmp_path/"out"
-    def press(self, args, state, control, **kwargs):
-        if name == Path(args.output_dir).name and state.global_step == state.max_steps: signal.raise_signal(signal.SIGINT)
-        return real(self, args, state, control)
-    monkeypatch.setattr(training.StopAtStep, "on_step_end", press)
-    def run(): return replicate("tiny", out, **paths(files), logging=dict(disable_tqdm=True, logging_strategy="no"), say=lambda line: None)
-    with pytest.raises(training.Interrupted, match=f"{name}_stage; the same call"): run()
-    assert (out/f"{name}_stage.json").exists() and (out/"reward_stage.json").exists() == (name == "reward")
-    assert not (out/"shift_stage.json").exists() and run()["evaluation"]
-
 def test_an_encoder_that_writes_no_text_is_refused(tmp_path, mnreward, files):
     from transformers import BertConfig, BertModel
     from mnreward.bench import bench_tokenizer
