@@ -51,6 +51,22 @@ def test_top_blocks_on_stored_states_give_the_rewards_and_gradients_of_the_whole
         torch.testing.assert_close(p.grad, g, rtol=1e-4, atol=1e-5, msg=name)
     torch.testing.assert_close(tl.rewards(top, stored)[0], mine[:len(stored[0].completions)].tolist(), rtol=1e-5, atol=1e-5)
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_fine_tuning_the_top_blocks_has_the_next_token_loss_of_the_whole_model(tl, n, monkeypatch):
+    import tldr_small
+    from mnreward.bench import bench_items, bench_model
+    model, items = bench_model("toy").cpu().eval(), bench_items(3, 1, 12, 6, spread=0.4)
+    class Tokens(list): max_ranks = 1
+    monkeypatch.setattr(type(model), "tokenize", lambda self, rows, **_: Tokens(items))
+    embedding, ids = torch.randn(97, model.config.backbone["hidden_size"]), {i.row: torch.tensor(i.completion_ids[0]).long() for i in items}
+    examples = [tl.whole(i) for i in tl.stored(model, items, n)]
+    losses = []
+    for i in items:
+        row = torch.tensor([*i.prompt_ids, *i.completion_ids[0]]).long()[None]
+        h = model.backbone(input_ids=row).last_hidden_state[0, len(i.prompt_ids)-1:-1]
+        losses.append(torch.nn.functional.cross_entropy(h @ embedding.T, ids[i.row], reduction="none"))
+    torch.testing.assert_close(tldr_small.next_token_loss(tl.Top(model.backbone, n), embedding, examples, ids), torch.cat(losses).mean(), rtol=1e-5, atol=1e-5)
+
 def test_pairs_of_a_ranking_hold_its_judgements_and_their_weights(tl):
     item = tl.Stored(torch.zeros(0, 4), [torch.zeros(2, 4)]*3, np.array([[0, 2, 1], [0, 0, 0], [0, 1, 0]], np.float32), 0)
     assert [(p.chosen, p.weight) for p in tl.pairs(item)] == [((0, 1), 2.0), ((0, 2), 1.0), ((2, 1), 1.0)]
