@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mnreward.rankings import (create_comparison_dataset, load_rankings,
-                               row_wins, split_by_prompt, usable,
+                               wins_of, split_by_prompt, is_usable,
                                prompt_key, write_rankings)
 
 DATA = os.environ.get("MNREWARD_DATA")
@@ -26,9 +26,9 @@ def test_no_judgement_of_a_real_file_is_lost(name, tmp_path):
     assert report["judgements"] == judgements and len(rows) == posts
     assert sum(len(r["metadata"]["judgements"]) for r in rows) == judgements
     empty = report["judgements of an empty summary"]
-    assert sum(row_wins(r).sum() for r in rows) == judgements - empty
+    assert sum(wins_of(r).sum() for r in rows) == judgements - empty
     assert report["posts: complete transitive round robin"] == robins
-    assert all(map(usable, rows))
+    assert all(map(is_usable, rows))
     write_rankings(rows, tmp_path/"rows.json")
     assert load_rankings(tmp_path/"rows.json") == rows
 
@@ -56,5 +56,5 @@ def test_rows_without_a_judged_pair_are_kept_and_counted(name, bare):
     rows = load_rankings(Path(DATA)/f"rankings/{name}.jsonl",
                          skip_bad_rows=True, report=report)
     assert report["rows kept that have no judged pair"] == bare
-    assert sum(not usable(r) for r in rows) == bare
+    assert sum(not is_usable(r) for r in rows) == bare
     assert len(rows) >= len(create_comparison_dataset(rows)) > 0

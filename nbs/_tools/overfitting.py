@@ -15,7 +15,7 @@ import numpy as np
 import torch, transformers
 from mnreward import evaluate, generate_rankings, load_rankings, split_by_prompt
 from mnreward.evaluation import judgements, model_measures, longer_wins, ratios, resample, summary, unit_sums
-from mnreward.rankings import prompt_key, usable
+from mnreward.rankings import prompt_key, is_usable
 from mnreward.training import load_model, write_json
 import top_layers as tl
 
@@ -48,7 +48,7 @@ def rankings_of(name):
     if name == "toy": return generate_rankings(24, k=(3, 4), seed=0)
     found = {}
     for r in load_rankings(Path(os.environ["MNREWARD_DATA"])/files[name], skip_bad_rows=True):
-        if usable(r) and (name != "tldr" or r.get("ranks") is not None): found.setdefault(prompt_key(r), r)
+        if is_usable(r) and (name != "tldr" or r.get("ranks") is not None): found.setdefault(prompt_key(r), r)
     return list(found.values())
 
 def folds(rows, n):

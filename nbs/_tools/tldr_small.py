@@ -14,7 +14,7 @@ import torch, transformers
 from torch.nn import functional as F
 from mnreward import compare, evaluate, fit_bradley_terry, load_rankings, split_by_prompt
 from mnreward.evaluation import best_of_k, judgements, longer_wins
-from mnreward.rankings import prompt_key, usable
+from mnreward.rankings import prompt_key, is_usable
 from mnreward.training import load_model, write_json
 import top_layers as tl
 from overfitting import minilm, paired, together
@@ -30,13 +30,13 @@ toy_settings = dict(settings, folds=2, seeds=2, grid=[[3e-4, 1], [1e-3, 1]], l2=
 def data(): return Path(os.environ["MNREWARD_DATA"])
 
 def tldr_rows(s): return load_rankings(data()/"tldr/comparisons")[::-1][:s["limit"]]
-def news_rows(s): return [r for r in load_rankings(data()/"cnndm/comparisons") if usable(r)][:s["limit"] and 2]
+def news_rows(s): return [r for r in load_rankings(data()/"cnndm/comparisons") if is_usable(r)][:s["limit"] and 2]
 
 def other_rows(s):
     "Human rankings of other texts than summaries, one for each prompt"
     found = []
     for name in ("e2e_quality", "gec_grundkiewicz2015", "finegrained_qa"):
-        rows, one = [r for r in load_rankings(data()/f"rankings/{name}.jsonl", skip_bad_rows=True) if usable(r)], {}
+        rows, one = [r for r in load_rankings(data()/f"rankings/{name}.jsonl", skip_bad_rows=True) if is_usable(r)], {}
         for r in rows:
             if max(len(y) for y in r["ranked_outputs"]) < (150 if s["limit"] else 900): one.setdefault(prompt_key(r), r)
         found += list(one.values())[:s["others"]]
