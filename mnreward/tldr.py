@@ -25,7 +25,7 @@ from .bench import peaks, where_and_when
 from .rankings import DataError, check_ranking, load_rankings
 from .rankings import _check_text, _files, _is_number
 from .rankings import _judgement_prompt, _source
-from .rankings import prompt_key, split_by_prompt, usable
+from .rankings import prompt_key, split_by_prompt, is_usable
 
 # %% ../nbs/19_tldr.ipynb #7a4c57c6
 def post_row(

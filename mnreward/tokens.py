@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np, pyarrow as pa, torch
 from datasets import Dataset as Table, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
-from .rankings import DataError, wins_of, usable
+from .rankings import DataError, wins_of, is_usable
 
 # %% ../nbs/08_tokens.ipynb #60e68d65
 def _added(tokenizer, pair):
