@@ -8,6 +8,7 @@ __all__ = ['pad_rows', 'sample_completions', 'DataCollator', 'RankingSampler']
 # %% ../nbs/09_collate.ipynb #a4f29c31
 import numpy as np, torch
 from transformers.trainer_pt_utils import get_length_grouped_indices
+from .tokens import RankingDataset, Repeated, TokenizedRanking
 
 # %% ../nbs/09_collate.ipynb #0f9a8460
 def pad_rows(
@@ -46,131 +47,145 @@ def sample_completions(
     keys = np.random.default_rng([seed, epoch, row]).random(K)
     return np.sort(np.argsort(keys)[:k])
 
-# %% ../nbs/09_collate.ipynb #f4ccc5dc
-def _chosen(item, kmax, seed):
-    "Completions of a ranking that enter the batch, and the pairs' factor"
-    K = len(item.completion_ids)
-    if K <= kmax: return np.arange(K), 1.0
-    if item.epoch is None: raise ValueError(
-        f"row {item.row} has {K} completions, but max_ranks_per_batch is "
-        f"{kmax}: evaluation uses all of them, so make it at least {K}")
-    return (sample_completions(K, kmax, seed, item.epoch, item.row),
-            K * (K - 1) / (kmax * (kmax - 1)))
-
-def _judged(items, chosen, kmax):
-    "labels (B, Kmax, Kmax), weight (B,) and totals (B,), float32"
-    labels = np.zeros((len(items), kmax, kmax), np.float32)
-    for b, (item, (idx, factor)) in enumerate(zip(items, chosen)):
-        k = len(idx)
-        labels[b, :k, :k] = factor * item.wins[np.ix_(idx, idx)]
-    totals = [item.wins.sum() for item in items]
-    return dict(labels=labels, totals=np.array(totals, np.float32),
-                weight=np.array([i.weight for i in items], np.float32))
-
-# %% ../nbs/09_collate.ipynb #2843f18f
-def _margins(items, chosen, kmax):
-    "{margins: (B, Kmax, Kmax)} where a ranking has any, else {}"
-    if all(item.margins is None for item in items): return {}
-    margins = np.zeros((len(items), kmax, kmax), np.float32)
-    for b, (item, (idx, _)) in enumerate(zip(items, chosen)):
-        if item.margins is not None:
-            k, m = len(idx), item.margins
-            margins[b, :k, :k] = m[np.ix_(idx, idx)]
-    return dict(margins=margins)
-
-# %% ../nbs/09_collate.ipynb #77404560
-def _collate(c, items):
-    "The batch of `items`, as the collator `c` is set"
-    kmax = c.max_ranks_per_batch
-    chosen = [_chosen(item, kmax, c.seed) for item in items]
-    judged = _judged(items, chosen, kmax)
-    out = {k: judged[k] for k in ("labels", "weight", "totals")}
-    out |= _margins(items, chosen, kmax)
-    out |= c.tokens([(item.prompt_ids, [item.completion_ids[j] for j in idx])
-                     for item, (idx, _) in zip(items, chosen)])
-    out["slots"] = np.concatenate([
-        b * kmax + np.arange(len(idx))
-        for b, (idx, _) in enumerate(chosen)])
-    return {k: torch.from_numpy(v) for k, v in out.items()}
-
-# %% ../nbs/09_collate.ipynb #49b73217
-def _joined(c, pairs):
-    "Prompt and completion in one row: dict of arrays"
-    ids, real, lens = pad_rows(pairs, c.pad_token_id, c.padding_side,
-                               c.pad_to_multiple_of)
-    out = dict(input_ids=ids, attention_mask=real.astype(np.int64))
-    if c.token_type_ids: out["token_type_ids"] = _token_types(pairs, real)
-    right = c.padding_side == "right"
-    last = lens if right else np.full_like(lens, ids.shape[1])
-    return out | dict(ends=last - 1)
-
-def _two_sides(c, pairs):
-    "Prompts for the encoder, start and completions for the decoder"
-    if not all(len(x) for x, _ in pairs): raise ValueError(
-        "an encoder-decoder cannot read an empty prompt")
-    start, out = np.array([c.decoder_start_token_id]), {}
-    for side, parts in (("", [(x,) for x, _ in pairs]),
-                        ("decoder_", [(start, y) for _, y in pairs])):
-        ids, real, lens = pad_rows(parts, c.pad_token_id, "right",
-                                   c.pad_to_multiple_of)
-        out |= {side + "input_ids": ids,
-                side + "attention_mask": real.astype(np.int64)}
-    return out | dict(ends=lens - 1)
-
 # %% ../nbs/09_collate.ipynb #c3a159b7
 class DataCollator:
-    "Rankings to one batch; ValueError: K too large, or an empty prompt"
-    def __init__(self,
-        max_ranks_per_batch=2,  # most completions of a ranking, >= 2
-        pad_token_id=0,  # fills input_ids, and is never compared with
-        *, padding_side="right",  # or "left"
-        pad_to_multiple_of=8,  # of the padded length; 1: no rounding
-        token_type_ids=False,  # add them: 0 prompt, 1 completion
-        decoder_start_token_id=None,  # of an encoder-decoder
-        seed=0,  # of the sampling of completions, >= 0
-    ):
-        if max_ranks_per_batch < 2: raise ValueError(f"max_ranks_per_batch"
-            f" is {max_ranks_per_batch}: a comparison needs 2 completions")
-        if padding_side not in ("left", "right"): raise ValueError(
-            f"padding_side is {padding_side!r}: use 'left' or 'right'")
+    """Turn rankings into one padded batch, a sequence per completion.
+
+    Parameters
+    ----------
+    max_ranks_per_batch : int
+        Most completions of a ranking, at least 2 (Kmax).
+    pad_token_id : int
+        Fills input_ids, and is never compared with.
+    padding_side : {"right", "left"}
+        Where the cells without a token are.
+    pad_to_multiple_of : int
+        Of the padded length; 1 for no rounding.
+    token_type_ids : bool
+        Add them: 0 prompt, 1 completion.
+    decoder_start_token_id : int, optional
+        Of an encoder-decoder, which reads prompt and completion apart.
+    seed : int
+        Of the sampling of completions, at least 0.
+
+    Returns
+    -------
+    dict of torch.Tensor, when called with a list of B `TokenizedRanking`:
+    labels (B, Kmax, Kmax), weight (B,), totals (B,), margins (B, Kmax, Kmax)
+    where a ranking has any, the arrays of `tokens`, and slots (N,).
+
+    Raises
+    ------
+    ValueError
+        A setting is wrong, a prompt is empty where it must not be, or a
+        ranking of an evaluation has more than `max_ranks_per_batch`.
+    """
+    def __init__(self, max_ranks_per_batch: int = 2, pad_token_id: int = 0, *,
+                 padding_side: str = "right", pad_to_multiple_of: int = 8,
+                 token_type_ids: bool = False,
+                 decoder_start_token_id: int | None = None, seed: int = 0):
+        if max_ranks_per_batch < 2:
+            raise ValueError(f"max_ranks_per_batch is {max_ranks_per_batch}: "
+                             "a comparison needs 2 completions")
+        if padding_side not in ("left", "right"):
+            raise ValueError(
+                f"padding_side is {padding_side!r}: use 'left' or 'right'")
         self.max_ranks_per_batch, self.seed = max_ranks_per_batch, seed
         self.pad_token_id, self.padding_side = pad_token_id, padding_side
         self.pad_to_multiple_of = pad_to_multiple_of
         self.token_type_ids = token_type_ids
         self.decoder_start_token_id = decoder_start_token_id
 
-    def __call__(self, items): return _collate(self, items)
-    def tokens(self, prompts): return _row_each(self, prompts)
+    def __call__(self, items: list[TokenizedRanking]) -> dict[str, torch.Tensor]:
+        "The batch of `items`"
+        B, kmax = len(items), self.max_ranks_per_batch
+        chosen = [self.choose(item) for item in items]
+        labels = np.zeros((B, kmax, kmax), np.float32)
+        margins = np.zeros((B, kmax, kmax), np.float32)
+        for b, (item, idx) in enumerate(zip(items, chosen)):
+            K, k = len(item.completion_ids), len(idx)
+            factor = K * (K - 1) / (k * (k - 1)) if k < K else 1.0
+            pairs = np.ix_(idx, idx)
+            labels[b, :k, :k] = factor * item.wins[pairs]
+            if item.margins is not None: margins[b, :k, :k] = item.margins[pairs]
+        batch = dict(
+            labels=labels,
+            weight=np.array([item.weight for item in items], np.float32),
+            totals=np.array([item.wins.sum() for item in items], np.float32))
+        if any(item.margins is not None for item in items):
+            batch["margins"] = margins
+        batch |= self.tokens([
+            (item.prompt_ids, [item.completion_ids[k] for k in idx])
+            for item, idx in zip(items, chosen)])
+        batch["slots"] = np.concatenate([
+            b * kmax + np.arange(len(idx)) for b, idx in enumerate(chosen)])
+        return {name: torch.from_numpy(a) for name, a in batch.items()}
 
-# %% ../nbs/09_collate.ipynb #d20036ba
-def _row_each(c, prompts):
-    "Rows of a list of (prompt_ids, list of completion_ids)"
-    pairs = [(x, y) for x, ys in prompts for y in ys]
-    two = c.decoder_start_token_id is not None
-    return (_two_sides if two else _joined)(c, pairs)
+    def choose(self, item: TokenizedRanking) -> np.ndarray:
+        "Indices of the completions of a ranking that enter the batch"
+        K, kmax = len(item.completion_ids), self.max_ranks_per_batch
+        if K <= kmax: return np.arange(K)
+        if item.epoch is None:
+            raise ValueError(
+                f"row {item.row} has {K} completions, but max_ranks_per_batch "
+                f"is {kmax}: evaluation uses all of them, so make it at least {K}")
+        return sample_completions(K, kmax, self.seed, item.epoch, item.row)
+
+    def tokens(self, prompts: list) -> dict[str, np.ndarray]:
+        "Lay out a list of (prompt_ids, list of completion_ids)"
+        pairs = [(x, y) for x, ys in prompts for y in ys]
+        if self.decoder_start_token_id is not None: return self._two_sides(pairs)
+        ids, real, lens = pad_rows(pairs, self.pad_token_id, self.padding_side,
+                                   self.pad_to_multiple_of)
+        arrays = dict(input_ids=ids, attention_mask=real.astype(np.int64))
+        if self.token_type_ids: arrays["token_type_ids"] = _token_types(pairs, real)
+        right = self.padding_side == "right"
+        last = lens if right else np.full_like(lens, ids.shape[1])
+        return arrays | dict(ends=last - 1)
+
+    def _two_sides(self, pairs):
+        "Prompts for the encoder, start and completions for the decoder"
+        if not all(len(x) for x, _ in pairs):
+            raise ValueError("an encoder-decoder cannot read an empty prompt")
+        start, arrays = np.array([self.decoder_start_token_id]), {}
+        for side, parts in (("", [(x,) for x, _ in pairs]),
+                            ("decoder_", [(start, y) for _, y in pairs])):
+            ids, real, lens = pad_rows(parts, self.pad_token_id, "right",
+                                       self.pad_to_multiple_of)
+            arrays |= {side + "input_ids": ids,
+                       side + "attention_mask": real.astype(np.int64)}
+        return arrays | dict(ends=lens - 1)
 
 # %% ../nbs/09_collate.ipynb #fe429298
 class RankingSampler(torch.utils.data.Sampler):
-    "Shuffled indices in length-grouped batches; another order each epoch"
-    def __init__(self,
-        dataset,  # a RankingDataset
-        batch_size,  # rankings in a batch, of all processes together
-        seed=0,  # of the order, >= 0
-        multiple=1,  # fill up to a multiple of this, with weight 0
-    ):
+    """Shuffle indices in length-grouped batches, in another order each epoch.
+
+    Parameters
+    ----------
+    dataset : RankingDataset
+        Its `longest` and `epoch` are read, and `set_epoch` is passed on to it.
+    batch_size : int
+        Rankings in a batch, of all processes together.
+    seed : int
+        Of the order, at least 0.
+    multiple : int
+        Fill up to a multiple of this with the shortest ranking, as `Repeated`.
+    """
+    def __init__(self, dataset: RankingDataset, batch_size: int, seed: int = 0,
+                 multiple: int = 1):
         self.dataset, self.batch_size = dataset, batch_size
         self.seed, self.multiple = seed, multiple
 
-    def set_epoch(self, epoch): self.dataset.set_epoch(epoch)
+    def set_epoch(self, epoch: int): self.dataset.set_epoch(epoch)
 
     def __len__(self):
         return -(-len(self.dataset) // self.multiple) * self.multiple
 
     def __iter__(self):
         key = np.random.SeedSequence([self.seed, self.dataset.epoch or 0])
-        g = torch.Generator().manual_seed(int(key.generate_state(1)[0]))
-        lens = self.dataset.longest  # (rankings,) tokens of the longest
+        generator = torch.Generator().manual_seed(int(key.generate_state(1)[0]))
+        longest = self.dataset.longest  # (rankings,) tokens of the longest
         yield from get_length_grouped_indices(
-            lens.tolist(), self.batch_size, generator=g)
+            longest.tolist(), self.batch_size, generator=generator)
         spare = len(self) - len(self.dataset)
-        yield from [~int(np.argmin(lens))] * spare
+        yield from [Repeated(np.argmin(longest))] * spare

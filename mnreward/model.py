@@ -445,7 +445,7 @@ def collator(
     form = template(self.tokenizer, self.config.tokens["pair"])
     most = max(2, max_ranks or self.config.max_ranks_per_batch)
     o = dict(seed=seed, padding_side=self.tokenizer.padding_side,
-             token_type_ids=form["token_types"])
+             token_type_ids=form.token_types)
     if self.config.family == "encoder-decoder":
         o["decoder_start_token_id"] = _decoder_start(self.backbone.config)
     if layout == "padded":
