@@ -1,7 +1,5 @@
 "The rules of the house: every import downhill, nothing private across modules, no suite that spills over its line"
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
