@@ -123,3 +123,11 @@ def test_imports_go_downhill():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
 def test_form(path): assert counts(path) == {"spilled": 0, "wide": 0, **KNOWN_COUNTS.get(path.stem, {})}
+
+
+def test_editors_see_what_is_loaded_lazily():
+    import mnreward
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    block = next(n for n in tree.body if isinstance(n, ast.If))
+    seen = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert seen == mnreward._home
