@@ -1,5 +1,27 @@
 "Reward models from rankings of any length. Names load on first use, so `mnreward.loss` needs torch alone."
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # for editors and type checkers: a test holds that this agrees with _home
+    from .preferences import fit_bradley_terry as fit_bradley_terry
+    from .loss import kwise_loss as kwise_loss, ranks_to_wins as ranks_to_wins
+    from .listwise import ranking_loss as ranking_loss
+    from .rankings import (
+        load_rankings as load_rankings,
+        write_rankings as write_rankings,
+        create_comparison_dataset as create_comparison_dataset,
+        comparisons_to_rankings as comparisons_to_rankings,
+        generate_rankings as generate_rankings,
+        split_by_prompt as split_by_prompt,
+        DataError as DataError,
+        load_reading as load_reading,
+    )
+    from .tokens import RankingDataset as RankingDataset
+    from .collate import DataCollator as DataCollator
+    from .model import Model as Model, RewardConfig as RewardConfig
+    from .evaluation import evaluate as evaluate, compare as compare
+    from .training import train as train, RankingTrainer as RankingTrainer
 
 _home = {
     "fit_bradley_terry": "preferences",

@@ -1,6 +1,5 @@
 "Shared pieces: a tiny saved reward model, rankings on disk, the command line in this process"
 import contextlib, io, json, os
-from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
