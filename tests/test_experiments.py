@@ -1,4 +1,4 @@
-"The runners of chapters 11 and 13 at toy size, and the shortcut that they rest on: top blocks trained on stored states"
+"The runners of the chapters on overfitting and on TL;DR at toy size, and the shortcut that they rest on: top blocks trained on stored states"
 import importlib.util, json, os, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest, torch
