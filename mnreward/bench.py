@@ -10,10 +10,10 @@ __all__ = ['bench_configs', 'ways', 'peaks', 'bench_sizes', 'table_heading', 'pr
            'saved_bytes', 'warm_up', 'peak_of', 'cells_in', 'way_measurements', 'bench_k', 'time_ratios',
            'with_checkpointing', 'bench_checkpointing', 'time_shares', 'bench_packing', 'collate_ms', 'BenchSettings',
            'bench_settings', 'cpu_name', 'where_and_when', 'table_lines', 'summary_lines', 'run_measurements',
-           'run_bench', 'numbers', 'bench_options', 'bench_command']
+           'run_bench']
 
 # %% ../nbs/17_cost_of_k.ipynb #bebe5607
-import argparse, platform, statistics, time, warnings
+import platform, statistics, time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -679,52 +679,3 @@ def run_bench(
 # Old names, for modules that have not yet taken the new ones
 presets, cells, summary = bench_configs, count_cells, summary_lines
 _attention, _wait = attention_for, wait_for_device
-
-# %% ../nbs/17_cost_of_k.ipynb #0ffa47fe
-def numbers(
-    text,  # as given, such as 2,4,9
-) -> list:  # of int
-    "Whole numbers with commas between; else the parser's error"
-    parts = [x.strip() for x in text.split(",")]
-    if not all(x.isdecimal() for x in parts): raise argparse \
-        .ArgumentTypeError(f"{text!r} is no list of numbers like 2,4,9")
-    return [int(x) for x in parts]
-
-# %% ../nbs/17_cost_of_k.ipynb #18b465fc
-def bench_options(
-    p,  # parser of `mnreward bench`
-):
-    "Options of `mnreward bench`"
-    from mnreward.cli import option, positive
-    option(p, "out", type=str, required=True, help="JSON file to write")
-    option(p, "preset", type=str, help="size of the model: toy, cpu or gpu "
-           "(default gpu where there is one, else cpu)")
-    option(p, "ks", type=numbers, default="2,3,4,6,9",
-           help="numbers of completions")
-    option(p, "repeats", type=positive, default=5,
-           help="timed steps of each way")
-    option(p, "prompt", type=positive, default=350, help="tokens of it")
-    option(p, "completion", type=positive, default=40,
-           help="tokens of each")
-    option(p, "no_trl", help="leave out the comparison with TRL")
-    option(p, "peak_tflops", type=float, help="dense bfloat16 peak of the "
-           "GPU, for its utilisation (default: known for some)")
-
-# %% ../nbs/17_cost_of_k.ipynb #81045e4a
-def bench_command(
-    args,  # parsed options of `mnreward bench`
-):
-    "Measure the cost of K, and print and store what was found"
-    from mnreward.cli import quiet_loading
-    quiet_loading()
-    if args.peak_tflops is not None and not 0 < args.peak_tflops < 1e6:
-        raise DataError("peak_tflops must be above 0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        found = run_bench(
-            args.preset, args.ks, args.repeats, args.prompt,
-            args.completion, trl=not args.no_trl, out=args.out,
-            peak_tflops=args.peak_tflops, say=partial(print, flush=True))
-    print("\nmedian ratios of seconds (smallest to largest repeat)")
-    print("\n".join(summary(found)))
-    print(f"written: {args.out}")

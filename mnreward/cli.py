@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['rows_help', 'skip_help', 'commands', 'more_of_train', 'option', 'sharing_option', 'positive', 'train_options',
            'model_options', 'loss_options', 'score_options', 'evaluate_options', 'rankings_options', 'demo_options',
-           'OneLine', 'parser', 'main', 'quiet_loading', 'rankings_command', 'print_counts', 'training_parser',
+           'numbers', 'bench_options', 'given_values', 'tldr_options', 'OneLine', 'parser', 'main', 'quiet_loading',
+           'rankings_command', 'print_counts', 'bench_command', 'show_plan', 'tldr_command', 'training_parser',
            'check_names', 'yaml_options', 'given_options', 'train_command', 'leave_processes', 'print_summary',
            'small_t5', 'scorable', 'rows_to_score', 'as_json', 'fitting', 'untokenizable', 'chunks', 'finished_rows',
            'skip_finished', 'score_file', 'scored', 'reward_model', 'score_command', 'evaluate_command',
@@ -17,9 +18,7 @@ import argparse, json, os, sys
 from collections import Counter
 from pathlib import Path
 from . import __version__ as version
-from .bench import bench_command, bench_options
 from .rankings import DataError, check_ranking
-from .tldr import tldr_command, tldr_options
 
 # %% ../nbs/20_cli.ipynb #83e18ebc
 def option(
@@ -172,6 +171,73 @@ def demo_options(
     option(p, "seed", type=int, default=0, help="seed of data and model")
     option(p, "overwrite", help="replace an earlier demo in output_dir")
 
+# %% ../nbs/20_cli.ipynb #34d8ebd0
+def numbers(
+    text,  # as given, such as 2,4,9
+) -> list:  # of int
+    "Whole numbers with commas between; else the parser's error"
+    parts = [x.strip() for x in text.split(",")]
+    if not all(x.isdecimal() for x in parts): raise argparse \
+        .ArgumentTypeError(f"{text!r} is no list of numbers like 2,4,9")
+    return [int(x) for x in parts]
+
+# %% ../nbs/20_cli.ipynb #688d3f81
+def bench_options(
+    p,  # parser of `mnreward bench`
+):
+    "Options of `mnreward bench`"
+    option(p, "out", type=str, required=True, help="JSON file to write")
+    option(p, "preset", type=str, help="size of the model: toy, cpu or gpu "
+           "(default gpu where there is one, else cpu)")
+    option(p, "ks", type=numbers, default="2,3,4,6,9",
+           help="numbers of completions")
+    option(p, "repeats", type=positive, default=5,
+           help="timed steps of each way")
+    option(p, "prompt", type=positive, default=350, help="tokens of it")
+    option(p, "completion", type=positive, default=40,
+           help="tokens of each")
+    option(p, "no_trl", help="leave out the comparison with TRL")
+    option(p, "peak_tflops", type=float, help="dense bfloat16 peak of the "
+           "GPU, for its utilisation (default: known for some)")
+
+# %% ../nbs/20_cli.ipynb #39ef0c29
+def given_values(
+    texts, # of --set; None: none was given
+) -> dict:
+    "name=value as a dict; a value that is no JSON is a text; DataError"
+    out = {}
+    for text in texts or ():
+        name, found, value = text.partition("=")
+        if not found: raise DataError(
+            f"--set {text!r}: write NAME=VALUE, such as lora_rank=16")
+        try: out[name.strip()] = json.loads(value)
+        except ValueError: out[name.strip()] = value
+    return out
+
+# %% ../nbs/20_cli.ipynb #f0add639
+def tldr_options(
+    p, # parser of `mnreward tldr`
+):
+    "Options of `mnreward tldr`"
+    option(p, "preset", type=str, required=True,
+           help="model and card: t4, 24gb, h100-t5, h100-1b, h100-3b, tiny, tiny-t5")
+    option(p, "output_dir", type=str, default="tldr", help="folder for "
+           "both models, results.json and report.md")
+    option(p, "comparisons", type=str, help="file or folder of comparisons "
+           "or rankings (default: OpenAI's, from the Hub)")
+    option(p, "posts", type=str, help="file or folder of posts with their "
+           "TL;DR (default: from the Hub)")
+    option(p, "cnndm", type=str, help="comparisons of news, for the "
+           "transfer test (default: those among the held-out comparisons)")
+    option(p, "limit", type=positive, help="most posts, rankings, and "
+           "rankings of each held-out set")
+    option(p, "seed", type=int, default=0, help="of everything random")
+    option(p, "set", type=str, action="append", metavar="NAME=VALUE",
+           help="another value of the preset, such as lora_rank=16; may be "
+           "given several times")
+    option(p, "plan", help="only say what it would need, after a few real "
+           "steps with random weights on this machine")
+
 # %% ../nbs/20_cli.ipynb #b04fb838
 commands = dict(
     train=(train_options, "train a reward model on rankings",
@@ -272,6 +338,70 @@ def print_counts(
     "One line a count, aligned"
     width = max((len(f"{n}") for n in report.values()), default=1)
     for what, n in report.items(): print(f"{n:>{width}}  {what}")
+
+# %% ../nbs/20_cli.ipynb #c8902767
+def bench_command(
+    args,  # parsed options of `mnreward bench`
+):
+    "Measure the cost of K, and print and store what was found"
+    import warnings
+    from functools import partial
+    from mnreward.bench import run_bench, summary_lines
+    quiet_loading()
+    if args.peak_tflops is not None and not 0 < args.peak_tflops < 1e6:
+        raise DataError("peak_tflops must be above 0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        found = run_bench(
+            args.preset, args.ks, args.repeats, args.prompt,
+            args.completion, trl=not args.no_trl, out=args.out,
+            peak_tflops=args.peak_tflops, say=partial(print, flush=True))
+    print("\nmedian ratios of seconds (smallest to largest repeat)")
+    print("\n".join(summary_lines(found)))
+    print(f"written: {args.out}")
+
+# %% ../nbs/20_cli.ipynb #4dd475e3
+def show_plan(
+    preset, # a name in `presets`
+    given, # other values of it
+):
+    "Print the plan, measured if the machine has room"
+    from mnreward.tldr import measure, plan
+    p = plan(preset, **given)
+    print(f"{p['model']}: {p['parameters']:,} parameters, "
+          f"{p['trained']:,} trained\nGB, computed:")
+    for k, v in p["gb"].items(): print(f"  {k:<12}{v:>9.3f}")
+    print(f"  {'in all':<12}{p['total_gb']:>9.3f}", flush=True)
+    _print_hours(p)
+    print("measuring: real steps of both stages ...", flush=True)
+    try: found = measure(preset, **given)
+    except DataError as e: return print(e)
+    print(f"measured on {found['device']}: {found['sft']:,} tokens a second"
+          f" in stage 1, {found['reward']:,} in stage 2")
+    _print_hours(plan(preset, found, **given))
+
+def _print_hours(p):
+    if p["hours"]: print(
+        f"hours for the Hub's data, {p['how']}: {p['hours']['sft']} and "
+        f"{p['hours']['reward']}", flush=True)
+
+# %% ../nbs/20_cli.ipynb #65ac8989
+def tldr_command(
+    args, # parsed options of `mnreward tldr`
+):
+    "Run the recipe, or say what it would need"
+    from functools import partial
+    from mnreward.tldr import replicate, summary_table
+    quiet_loading()
+    given = given_values(args.set)
+    if args.plan: return show_plan(args.preset, given)
+    found = replicate(
+        args.preset, args.output_dir, args.comparisons, args.posts,
+        args.cnndm, args.limit, args.seed, partial(print, flush=True),
+        **given)
+    print(f"\n{summary_table(found['evaluation'])}\n\nreward model: "
+          f"{args.output_dir}/reward\nresults.json, report.md: "
+          f"{args.output_dir}")
 
 # %% ../nbs/20_cli.ipynb #ccc0e44f
 def training_parser():

@@ -10,7 +10,7 @@ __all__ = ['hub', 'presets', 'shapes', 'lengths', 'amounts', 'cards', 'post_row'
            'reward_tokens', 'shift', 'judge', 'summary_table', 'stage', 'claim', 'content', 'few', 'read_all', 'enough',
            'curve', 'replicate', 'sources', 'run_stages', 'start', 'finish', 'as_markdown', 'model_config', 't5_flops',
            'prompt_flops', 'memory', 'lora_size', 'plan', 'meta_backbone', 'plan_table', 'timed_step', 'measure',
-           'sft_probe', 'reward_probe', 'check_room', 'tldr_options', 'given_values', 'tldr_command', 'show_plan']
+           'sft_probe', 'reward_probe', 'check_room']
 
 # %% ../nbs/19_tldr.ipynb #dd8a2ee0
 import json, os, time
@@ -1159,83 +1159,3 @@ def check_room(preset, **overrides):
     if need > room / 1e9: raise DataError(
         f"not measured: {preset} needs about {need:.0f} GB, and "
         f"{room/1e9:.0f} GB are free here")
-
-# %% ../nbs/19_tldr.ipynb #84ede690
-def tldr_options(
-    p, # parser of `mnreward tldr`
-):
-    "Options of `mnreward tldr`"
-    from mnreward.cli import option, positive
-    option(p, "preset", type=str, required=True,
-           help=f"model and card: {', '.join(presets)}")
-    option(p, "output_dir", type=str, default="tldr", help="folder for "
-           "both models, results.json and report.md")
-    option(p, "comparisons", type=str, help="file or folder of comparisons "
-           "or rankings (default: OpenAI's, from the Hub)")
-    option(p, "posts", type=str, help="file or folder of posts with their "
-           "TL;DR (default: from the Hub)")
-    option(p, "cnndm", type=str, help="comparisons of news, for the "
-           "transfer test (default: those among the held-out comparisons)")
-    option(p, "limit", type=positive, help="most posts, rankings, and "
-           "rankings of each held-out set")
-    option(p, "seed", type=int, default=0, help="of everything random")
-    option(p, "set", type=str, action="append", metavar="NAME=VALUE",
-           help="another value of the preset, such as lora_rank=16; may be "
-           "given several times")
-    option(p, "plan", help="only say what it would need, after a few real "
-           "steps with random weights on this machine")
-
-# %% ../nbs/19_tldr.ipynb #d9f22fc4
-def given_values(
-    texts, # of --set; None: none was given
-) -> dict:
-    "name=value as a dict; a value that is no JSON is a text; DataError"
-    out = {}
-    for text in texts or ():
-        name, found, value = text.partition("=")
-        if not found: raise DataError(
-            f"--set {text!r}: write NAME=VALUE, such as lora_rank=16")
-        try: out[name.strip()] = json.loads(value)
-        except ValueError: out[name.strip()] = value
-    return out
-
-# %% ../nbs/19_tldr.ipynb #8f0823ab
-def tldr_command(
-    args, # parsed options of `mnreward tldr`
-):
-    "Run the recipe, or say what it would need"
-    from mnreward.cli import quiet_loading
-    quiet_loading()
-    given = given_values(args.set)
-    if args.plan: return show_plan(args.preset, given)
-    found = replicate(
-        args.preset, args.output_dir, args.comparisons, args.posts,
-        args.cnndm, args.limit, args.seed, partial(print, flush=True),
-        **given)
-    print(f"\n{summary_table(found['evaluation'])}\n\nreward model: "
-          f"{args.output_dir}/reward\nresults.json, report.md: "
-          f"{args.output_dir}")
-
-# %% ../nbs/19_tldr.ipynb #781610bc
-def show_plan(
-    preset, # a name in `presets`
-    given, # other values of it
-):
-    "Print the plan, measured if the machine has room"
-    p = plan(preset, **given)
-    print(f"{p['model']}: {p['parameters']:,} parameters, "
-          f"{p['trained']:,} trained\nGB, computed:")
-    for k, v in p["gb"].items(): print(f"  {k:<12}{v:>9.3f}")
-    print(f"  {'in all':<12}{p['total_gb']:>9.3f}", flush=True)
-    _print_hours(p)
-    print("measuring: real steps of both stages ...", flush=True)
-    try: found = measure(preset, **given)
-    except DataError as e: return print(e)
-    print(f"measured on {found['device']}: {found['sft']:,} tokens a second"
-          f" in stage 1, {found['reward']:,} in stage 2")
-    _print_hours(plan(preset, found, **given))
-
-def _print_hours(p):
-    if p["hours"]: print(
-        f"hours for the Hub's data, {p['how']}: {p['hours']['sft']} and "
-        f"{p['hours']['reward']}", flush=True)

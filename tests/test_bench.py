@@ -11,8 +11,7 @@ has_trl = importlib.util.find_spec("trl") is not None
 @pytest.fixture
 def bench(capsys):
     "Run the command as `mnreward bench` does: (exit status, standard output, standard error)"
-    from mnreward.bench import bench_command, bench_options
-    from mnreward.cli import OneLine
+    from mnreward.cli import OneLine, bench_command, bench_options
     from mnreward.rankings import DataError
     def run(*argv):
         p = OneLine("mnreward bench", allow_abbrev=False)
@@ -167,7 +166,6 @@ def test_the_same_seed_gives_the_same_rankings_and_weights():
     assert len(a[0].prompt_ids) != len(c[0].prompt_ids) or (a[0].prompt_ids != c[0].prompt_ids).any()
     assert torch.equal(*(next(bench_backbone("toy", s).parameters()) for s in (1, 1)))
 
-@pytest.mark.xfail(strict=True, reason="bench imports torch at its top; the options move to cli, which will import bench late: then this mark goes")
 def test_the_options_of_bench_load_no_torch():
     code = ("import sys, argparse; from mnreward.cli import bench_options; bench_options(argparse.ArgumentParser()); "
             "print(*[m for m in ('torch', 'transformers', 'datasets', 'trl') if m in sys.modules])")
