@@ -29,7 +29,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from . import __version__
-from .model import Model, build_backbone
+from .backbone import build_backbone
+from .model import Model
 from .rankings import DataError
 from .sharing import fast_attention
 from .tokens import TokenizedRanking
@@ -190,7 +191,7 @@ def attention_for(
     "Attention that skips masked blocks, where there is one"
     if model.device.type != "cuda" or layout == "padded":
         return nullcontext()
-    return fast_attention(model, layout)
+    return fast_attention(model.backbone, layout)
 
 # %% ../nbs/17_cost_of_k.ipynb #adb504bd
 def batches_of(

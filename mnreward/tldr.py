@@ -252,12 +252,12 @@ def load_lm(
 ) -> tuple: # language model in float32, tokenizer with padding
     "A decoder or T5 with its output layer; DataError: there is none"
     import transformers as t
-    from mnreward.model import _explained, _locate, _with_padding
-    from mnreward.model import set_dropout
+    from mnreward.backbone import explained_loading, locate_model, with_padding
+    from mnreward.backbone import set_dropout
     try:
-        name, gguf, extra = _locate(name)
+        name, gguf, extra = locate_model(name)
         hub = extra | (dict(gguf_file=gguf) if gguf else {})
-        with _explained(name, hub):
+        with explained_loading(name, hub):
             config = t.AutoConfig.from_pretrained(name, **hub)
             auto = _lm_class(config)
             set_dropout(config)
@@ -268,18 +268,18 @@ def load_lm(
     if gguf: # a model that was read from GGUF cannot be saved
         loaded, lm = lm, auto.from_config(config)
         lm.load_state_dict(loaded.state_dict())
-    return lm, _with_padding(tokenizer)
+    return lm, with_padding(tokenizer)
 
 # %% ../nbs/19_tldr.ipynb #6fdb3449
 def _lm_class(config):
     "The class of its language model; DataError for one that writes none"
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
-    from mnreward.model import backbone_family
+    from mnreward.backbone import backbone_family
     family = backbone_family(config)
     if family == "encoder": raise DataError(
         f"a model of type {config.model_type!r} writes no text, so it "
         "cannot be fine-tuned on summaries: use a decoder or a T5")
-    return AutoModelForSeq2SeqLM if family == "t5" else AutoModelForCausalLM
+    return AutoModelForSeq2SeqLM if family == "t5-encoder" else AutoModelForCausalLM
 
 # %% ../nbs/19_tldr.ipynb #270ade9e
 def lm_items(
@@ -895,15 +895,15 @@ def model_config(
     "The config of a preset's model; DataError: there is none"
     from transformers import AutoConfig
     from mnreward.bench import presets as toys
-    from mnreward.model import _explained, _locate
+    from mnreward.backbone import explained_loading, locate_model
     toys = {"tiny": toys["toy"], "tiny-t5": toys["t5_toy"] | dict(
         decoder_start_token_id=0, tie_word_embeddings=False)}
     fields = (shapes | toys).get(name)
     if fields: return AutoConfig.for_model(**fields)
     try:
-        name, gguf, extra = _locate(name)
+        name, gguf, extra = locate_model(name)
         if gguf: extra = extra | dict(gguf_file=gguf)
-        with _explained(name, extra):
+        with explained_loading(name, extra):
             return AutoConfig.from_pretrained(name, **extra)
     except (ValueError, OSError) as e: raise DataError(str(e)) from e
 
@@ -1011,7 +1011,7 @@ def meta_backbone(o):
     "Backbone without memory, and whether the output layer is tied"
     # transformers 5 calls all T5s tied; an untied one is not scaled
     import torch
-    from mnreward.model import build_backbone
+    from mnreward.backbone import build_backbone
     c = model_config(o["model"])
     try:
         with torch.device("meta"): backbone = build_backbone(

@@ -26,7 +26,8 @@ from .collate import RankingSampler
 from .evaluation import evaluate, to_markdown, trainer_metrics
 from .listwise import is_ranking, ranking_loss, tied_wins
 from .loss import prompt_weights
-from .model import Model, longest_row
+from .backbone import longest_row
+from .model import Model
 from .rankings import DataError, load_rankings, prompt_key
 from .rankings import wins_of, split_by_prompt, is_usable
 from .sharing import asked_for, fast_attention
@@ -473,7 +474,7 @@ def lay_out(
     layout = model.layout(trainer.share_prompt, training=True)
     k = min(trainer.train_dataset.max_ranks,
             model.config.max_ranks_per_batch)
-    with fast_attention(model, layout) as trainer.attention:
+    with fast_attention(model.backbone, layout) as trainer.attention:
         trainer.data_collator = model.collator(k, trainer.args.seed, layout)
         trainer.eval_collator = model.collator(
             held_out and held_out.max_ranks, layout=layout)
@@ -501,7 +502,7 @@ def run(
         for old in Path(trainer.args.output_dir).glob("checkpoint-*"):
             shutil.rmtree(old)
     with (StopAtStep() as stop, user_mistakes(ImportError),
-          fast_attention(trainer.model, trainer.layout)):
+          fast_attention(trainer.model.backbone, trainer.layout)):
         trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=resume)
     at, last = trainer.state.global_step, trainer.state.max_steps

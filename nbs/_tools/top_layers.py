@@ -139,12 +139,12 @@ def stored(model, rows, n):
     def stop(module, args, kwargs): raise Reached(args[0] if args else kwargs["hidden_states"])
     hook = blocks(backbone)[-n].register_forward_pre_hook(stop, with_kwargs=True)
     def below(batch):
-        try: model.hidden(**batch)  # in the precision that the model is in
+        try: model.rewards(**batch)  # in the precision that the model is in
         except Reached as e: return e.args[0]
     items = model.tokenize(rows, training=False)
     collate = model.collator(items.max_ranks, layout="shared" if causal else "padded")
     if causal: collate.row_tokens, collate.width_cost = 10**6, 0.0  # one row for a ranking, however many its completions
-    takes = "input_ids", "attention_mask", "token_type_ids", "segments", "position_ids"
+    takes = "input_ids", "attention_mask", "token_type_ids", "segments", "position_ids", "ends", "rows"
     for item in (items[i] for i in range(len(items))):
         batch, P, C = collate([item]), len(item.prompt_ids), [len(c) for c in item.completion_ids]
         h = below({k: v for k, v in batch.items() if k in takes})
