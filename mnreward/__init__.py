@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # for editors and type checkers: a test holds that this agrees with _home
     from .preferences import fit_bradley_terry as fit_bradley_terry
     from .loss import kwise_loss as kwise_loss, ranks_to_wins as ranks_to_wins
-    from .listwise import ranking_loss as ranking_loss
+    from .listwise import LOSSES as LOSSES
     from .rankings import (
         load_rankings as load_rankings,
         write_rankings as write_rankings,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # for editors and type checkers: a test holds that this agree
 
 _home = {
     "fit_bradley_terry": "preferences",
-    "kwise_loss": "loss", "ranks_to_wins": "loss", "ranking_loss": "listwise",
+    "kwise_loss": "loss", "ranks_to_wins": "loss", "LOSSES": "listwise",
     "load_rankings": "rankings", "write_rankings": "rankings",
     "create_comparison_dataset": "rankings", "comparisons_to_rankings": "rankings",
     "generate_rankings": "rankings", "split_by_prompt": "rankings", "DataError": "rankings",

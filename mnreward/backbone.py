@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['token_positions', 'backbone_family', 'family_of', 'build_backbone', 'bare_backbone', 'set_dropout', 'takes_positions',
            'takes_token_types', 'first_position', 'backbone_inputs', 'hidden_states', 'hidden_size', 'longest_row',
-           'locate_model', 'hub_options', 'explained_loading', 'load_backbone', 'load_language_model', 'with_padding']
+           'locate_model', 'hub_options', 'explained_loading', 'load_backbone', 'load_language_model', 'with_padding',
+           'add_adapters', 'has_adapters', 'adapter_weights', 'set_adapter_weights', 'merge_adapters']
 
-# %% ../nbs/10_backbone.ipynb #68ec6c7d
+# %% ../nbs/10_backbone.ipynb #d3606b2f
 import inspect, re, warnings
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,18 +19,18 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.models.auto import modeling_auto as auto
 
-# %% ../nbs/10_backbone.ipynb #e479ef0f
+# %% ../nbs/10_backbone.ipynb #79867676
 def token_positions(
     attention_mask,  # (N, L), 1 at real tokens
 ):  # (N, L) int64
     "Count each sequence's real tokens; padding on either side is skipped."
     return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
 
-# %% ../nbs/10_backbone.ipynb #31a96f05
+# %% ../nbs/10_backbone.ipynb #b38e85dd
 _T5 = dict(t5="T5", mt5="MT5", umt5="UMT5")  # prefixes of class names
 
 
-# %% ../nbs/10_backbone.ipynb #3e710354
+# %% ../nbs/10_backbone.ipynb #3b78d994
 def backbone_family(
     config,  # a transformers config
     use_decoder=False,  # keep the decoder of a T5
@@ -63,7 +64,7 @@ def family_of(
     use_decoder = kind in _T5 and hasattr(backbone, "decoder")
     return backbone_family(backbone.config, use_decoder)
 
-# %% ../nbs/10_backbone.ipynb #5f268217
+# %% ../nbs/10_backbone.ipynb #f7471f0e
 def _t5_class(config, use_decoder):
     "The class of a T5's encoder, or of the whole without its head."
     part = "Model" if use_decoder else "EncoderModel"
@@ -94,7 +95,7 @@ def build_backbone(
     cls, more = _backbone_class(config, use_decoder)
     return _with_new_weights(cls, config, **more, **kwargs)
 
-# %% ../nbs/10_backbone.ipynb #a3b80b27
+# %% ../nbs/10_backbone.ipynb #b9765ea7
 def bare_backbone(
     model,  # a loaded transformers model, with or without a head
     use_decoder=False,  # keep the decoder of a T5
@@ -120,7 +121,7 @@ def _t5_parts(model, use_decoder):
     for part in parts: setattr(bare, part, getattr(model, part))
     return bare.train(model.training)
 
-# %% ../nbs/10_backbone.ipynb #78349541
+# %% ../nbs/10_backbone.ipynb #cfcb0148
 def set_dropout(
     config,  # a transformers config, changed in place
     rate=0.0,  # every dropout rate becomes this, in [0, 1]; None: unchanged
@@ -132,7 +133,7 @@ def set_dropout(
         for k in names: setattr(config, k, float(rate))
     return names
 
-# %% ../nbs/10_backbone.ipynb #82d00bb7
+# %% ../nbs/10_backbone.ipynb #e9e1c6c2
 @lru_cache
 def _arguments(cls):
     "Names of the arguments of a class's forward."
@@ -168,7 +169,7 @@ def backbone_inputs(
     if "use_cache" in _arguments(type(backbone)): inputs["use_cache"] = False
     return inputs
 
-# %% ../nbs/10_backbone.ipynb #0ba0df89
+# %% ../nbs/10_backbone.ipynb #d234bad8
 def hidden_states(
     backbone,  # a bare backbone
     input_ids,  # (R, L)
@@ -186,7 +187,7 @@ def hidden_states(
     out = backbone(input_ids=input_ids, attention_mask=attention_mask, **inputs)
     return out.last_hidden_state
 
-# %% ../nbs/10_backbone.ipynb #8099d21b
+# %% ../nbs/10_backbone.ipynb #7a86a34f
 def hidden_size(config) -> int:
     "Size d of the hidden states that come out (OPT-350m projects them)."
     return getattr(config, "word_embed_proj_dim", config.hidden_size)
@@ -198,7 +199,7 @@ def longest_row(
     n = getattr(backbone.config, "max_position_embeddings", None)
     return n and n - first_position(backbone)
 
-# %% ../nbs/10_backbone.ipynb #0ab7047c
+# %% ../nbs/10_backbone.ipynb #005c050a
 def _hub_reachable(
     timeout=5,  # seconds
 ) -> bool:
@@ -222,7 +223,7 @@ def _look_inside(folder, gguf_file=None):
         why = f"it is a training run: choose one of {', '.join(runs)}"
     raise ValueError(f"{str(folder)!r} is no model folder: {why}")
 
-# %% ../nbs/10_backbone.ipynb #73438725
+# %% ../nbs/10_backbone.ipynb #7acc05c1
 def locate_model(
     name,  # folder, .gguf file, or name on the Hub
     gguf_file=None,  # which GGUF file of the folder
@@ -240,7 +241,7 @@ def locate_model(
     cached = {} if _hub_reachable() else dict(local_files_only=True)
     return str(name), gguf_file, cached
 
-# %% ../nbs/10_backbone.ipynb #8aba2ecd
+# %% ../nbs/10_backbone.ipynb #fdf93381
 _HUB = ("revision", "token", "cache_dir", "local_files_only", "subfolder",
        "force_download", "trust_remote_code", "gguf_file")
 
@@ -262,7 +263,7 @@ def explained_loading(name, options):
                    "is a network")
         raise OSError(f"cannot load {name!r}: {why}") from e
 
-# %% ../nbs/10_backbone.ipynb #2d66f44c
+# %% ../nbs/10_backbone.ipynb #179ea78d
 def load_backbone(
     name,  # folder, .gguf file, or name on the Hub
     dropout=0.0,  # every dropout rate; None: as the backbone has it
@@ -330,3 +331,49 @@ def with_padding(tokenizer):
                              "set tokenizer.pad_token")
         tokenizer.pad_token = end
     return tokenizer
+
+# %% ../nbs/10_backbone.ipynb #32613555
+def add_adapters(
+    backbone,  # a bare backbone or a language model, changed in place
+    rank=8,  # rows of A and columns of B, at least 1
+    alpha=None,  # the update is scaled by alpha/rank; None: 2*rank
+    target=None,  # names of the layers that get them; None: all linear ones
+    config=None,  # a config of peft, in place of the three
+):  # the backbone: only its adapters are trained
+    "Freeze a backbone and put adapters beside its layers (Hu et al. 2021)."
+    try: from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as e:
+        raise ImportError("lora_rank needs the package peft: pip install "
+                          "'mnreward[peft]', or train all weights (lora_rank 0)") from e
+    if config is None:
+        config = LoraConfig(r=rank, lora_alpha=alpha or 2*rank,
+                            target_modules=target or "all-linear")
+    return inject_adapter_in_model(config, backbone)
+
+def has_adapters(backbone) -> bool: return hasattr(backbone, "peft_config")
+
+def adapter_weights(backbone, state_dict=None) -> dict:
+    "The weights that `add_adapters` added, by name."
+    from peft import get_peft_model_state_dict
+    return get_peft_model_state_dict(backbone, state_dict)
+
+def set_adapter_weights(backbone, weights):
+    "Put them back; ValueError where they do not fit."
+    from peft import set_peft_model_state_dict
+    expected = adapter_weights(backbone).keys()
+    if different := sorted(expected ^ weights.keys()):
+        raise ValueError(f"adapter weights do not fit this backbone: {different[0]}")
+    set_peft_model_state_dict(backbone, weights)
+
+def merge_adapters(backbone):
+    "Add each pair to its matrix: an ordinary backbone again, all of it trainable."
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    layers = [(name, m) for name, m in backbone.named_modules()
+              if isinstance(m, BaseTunerLayer)]
+    for name, layer in layers:
+        parent, _, child = name.rpartition(".")
+        layer.merge(safe_merge=True)
+        setattr(backbone.get_submodule(parent), child, layer.get_base_layer())
+    del backbone.peft_config
+    backbone.requires_grad_(True)
+    return backbone

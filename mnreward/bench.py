@@ -34,7 +34,7 @@ from .model import Model
 from .rankings import DataError
 from .sharing import fast_attention
 from .tokens import TokenizedRanking
-from .training import step_weight, write_json
+from .training import step_loss, step_weight, write_json
 
 # %% ../nbs/17_cost_of_k.ipynb #b8125dab
 def step_tokens(
@@ -238,7 +238,7 @@ def micro_losses(
     n = step_weight(batches)
     for batch in batches:
         with bench_precision(model):
-            loss = model(**batch, num_items_in_batch=n).loss
+            loss = step_loss(model, batch, n).loss
         yield loss
 
 # %% ../nbs/17_cost_of_k.ipynb #16d66142

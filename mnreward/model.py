@@ -9,19 +9,23 @@ __all__ = ['TOKENS', 'RewardHead', 'RewardConfig', 'rewards_to_grid', 'RewardOut
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch, torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 from transformers import PretrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, find_adapter_config_file
 
-from .backbone import backbone_family, bare_backbone, build_backbone
-from .backbone import explained_loading, hidden_size, hub_options
-from .backbone import load_backbone, locate_model, longest_row
+from .backbone import adapter_weights, add_adapters, backbone_family
+from .backbone import bare_backbone, build_backbone
+from .backbone import explained_loading, has_adapters, hidden_size
+from .backbone import hub_options, load_backbone, locate_model
+from .backbone import longest_row, merge_adapters, set_adapter_weights
 from .backbone import with_padding
 from .collate import DataCollator
-from .listwise import ranking_loss
+from .loss import kwise_loss
 from .sharing import choose_layout, evaluation_mode, fast_attention
 from .sharing import packing_collator, states_at_ends
 from .tokens import RankingDataset, TokenizedRanking, template
@@ -106,14 +110,18 @@ def _reward_config(backbone, tokenizer, max_ranks_per_batch, tokens, use_decoder
         hidden_size=hidden_size(backbone.config),
         pad_token_id=getattr(tokenizer, "pad_token_id", None))
 
-# %% ../nbs/12_model.ipynb #64842584
-def _locate_reward_model(name, options):
-    "Find a saved reward model; ValueError if it is something else."
+# %% ../nbs/12_model.ipynb #4ca9d590
+def _model_type(name, options):
+    "What a folder or Hub name holds: the model type of its config, or gguf."
     name, gguf_file, found = locate_model(name)
     hub = hub_options(options | found)
     with explained_loading(name, hub):
         config = PretrainedConfig.get_config_dict(name, **hub)[0]
-    kind = "gguf" if gguf_file else config.get("model_type")
+    return "gguf" if gguf_file else config.get("model_type")
+
+def _locate_reward_model(name, options):
+    "Find a saved reward model; ValueError if it is something else."
+    kind, (name, _, found) = _model_type(name, options), locate_model(name)
     if kind != RewardConfig.model_type:
         raise ValueError(
             f"{name!r} is no reward model, it is a model of type {kind!r}: "
@@ -140,14 +148,14 @@ def rewards_to_grid(
                          "sequences of prompts that are not here")
     return r.new_full((B*K,), math.nan).scatter(0, slots, r).view(B, K)
 
-# %% ../nbs/12_model.ipynb #3a2d3dbe
+# %% ../nbs/12_model.ipynb #907d8573
 @dataclass
 class RewardOutput(ModelOutput):
     "loss: scalar or None; logits: (B, K), NaN at absent slots, or (N,)."
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
 
-# %% ../nbs/12_model.ipynb #3069e844
+# %% ../nbs/12_model.ipynb #d6e09eef
 def _rankings_to_score(
     prompts,  # list of str or of chat messages
     completions,  # list of lists of str, or list of str
@@ -200,7 +208,7 @@ def _batches_to_score(items, batch_size, together):
         n += k
     if batch: yield batch
 
-# %% ../nbs/12_model.ipynb #8ce2e1dc
+# %% ../nbs/12_model.ipynb #841e2ece
 class Model(PreTrainedModel):
     """A reward model: a backbone, and a head that reads it.
 
@@ -240,7 +248,6 @@ class Model(PreTrainedModel):
         super().__init__(config)
         self.tokenizer, self.backbone = tokenizer, backbone
         self.head = RewardHead(config.hidden_size)
-        self.loss_options = {}  # of `ranking_loss`, in training only
         self.post_init()
 
     @torch.no_grad()
@@ -274,8 +281,8 @@ class Model(PreTrainedModel):
 
     def forward(self, input_ids, attention_mask=None, ends=None, rows=None,
                 slots=None, labels=None, weight=None, totals=None, margins=None,
-                num_items_in_batch=None, **layout):
-        """Rewards and their loss, as transformers' Trainer calls it.
+                **layout):
+        """Rewards and their K-wise loss, as transformers' Trainer calls it.
 
         Parameters
         ----------
@@ -288,7 +295,8 @@ class Model(PreTrainedModel):
         weight, totals : (B,) float, optional
             Of `kwise_loss`.
         margins : (B, K, K) float, optional
-            For losses that ask for them.
+            In batches of rankings that have them; `RankingTrainer` hands them
+            to a loss that asks.
 
         Returns
         -------
@@ -306,14 +314,7 @@ class Model(PreTrainedModel):
         r = self.rewards(input_ids, attention_mask, ends, rows, **layout)  # (N,)
         if labels is None: return RewardOutput(logits=r)
         grid = rewards_to_grid(r, slots, *labels.shape[:2])  # (B, K)
-        options = dict(self.loss_options) if self.training else {}
-        if options.pop("margins", False): options["margins"] = margins
-        loss = ranking_loss(
-            grid, wins=labels, weight=weight, totals=totals, **options,
-            reduction="mean" if num_items_in_batch is None else "sum")
-        if num_items_in_batch is not None:
-            n = torch.as_tensor(num_items_in_batch, device=loss.device)
-            loss = loss / n.masked_fill(n == 0, 1)
+        loss = kwise_loss(grid, wins=labels, weight=weight, totals=totals)
         return RewardOutput(loss=loss, logits=grid)
 
     def _check_batch(self, input_ids, attention_mask, ends, rows):
@@ -469,8 +470,77 @@ class Model(PreTrainedModel):
         self.config.reward_shift += sum(r)/len(r)
         return self.config.reward_shift
 
+    def add_adapters(self, rank=8, alpha=None, target=None, config=None):
+        """Freeze the backbone; train adapters in it (LoRA), and the head.
+
+        Parameters
+        ----------
+        rank : int
+            Of each adapter, at least 1.
+        alpha : float, optional
+            The update is scaled by alpha/rank; None: twice the rank.
+        target : str or list of str, optional
+            Names of the layers that get one; None: all linear ones.
+        config : peft.PeftConfig, optional
+            In place of the three.
+
+        Raises
+        ------
+        ImportError
+            peft is not installed.
+        ValueError
+            No layer has such a name.
+        """
+        base = self.name_or_path or self.backbone.name_or_path
+        if Path(base).exists() and base: base = str(Path(base).resolve())
+        add_adapters(self.backbone, rank, alpha, target, config)
+        self.backbone.peft_config["default"].base_model_name_or_path = base or None
+        return self
+
+    def merge_adapters(self):
+        "Add the adapters to their weights: an ordinary model again."
+        merge_adapters(self.backbone)
+        return self
+
+    def load_adapter_weights(self, folder):
+        "Take adapters and head from a folder of `save_pretrained`."
+        from peft import load_peft_weights
+        weights = load_peft_weights(str(folder), device="cpu")
+        head = weights.pop("base_model.model.head.weight", None)
+        if head is None:
+            raise ValueError(f"{str(folder)!r} lacks weights (head.weight): it is no "
+                             "complete reward model, and no new ones are drawn")
+        prefix = "base_model.model.backbone."
+        set_adapter_weights(self.backbone, {
+            k.removeprefix(prefix): v for k, v in weights.items()})
+        with torch.no_grad(): self.head.weight.copy_(head)
+
+    def _save_adapters(self, folder, state_dict=None):
+        "Adapters and head, as peft writes them, beside the reward model's config."
+        config = self.backbone.peft_config["default"]
+        if config.base_model_name_or_path is None:
+            raise ValueError(
+                "adapters are saved with the name of their backbone, and this one "
+                "was made in memory: save it and load it by its folder, or call "
+                "merge_adapters() first")
+        state = self.state_dict() if state_dict is None else state_dict
+        inside = {k.removeprefix("backbone."): v for k, v in state.items()}
+        weights = {f"backbone.{k}": v for k, v in
+                   adapter_weights(self.backbone, inside).items()}
+        weights["head.weight"] = state["head.weight"]
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({f"base_model.model.{k}": v.contiguous() for k, v in weights.items()},
+                  folder/"adapter_model.safetensors", metadata={"format": "pt"})
+        was, config.modules_to_save = config.modules_to_save, ["head"]
+        config.save_pretrained(folder)
+        config.modules_to_save = was
+        self.config.save_pretrained(folder)
+
     def save_pretrained(self, save_directory, is_main_process=True, **kwargs):
         """Write all that scoring needs: weights, config, tokenizer.
+
+        With adapters only these and the head are written, and the name of the
+        backbone: small, and loaded by the same `from_pretrained`.
 
         Parameters
         ----------
@@ -482,8 +552,11 @@ class Model(PreTrainedModel):
             Of PreTrainedModel.save_pretrained.
         """
         self.config.backbone = _backbone_dict(self.backbone)
-        super().save_pretrained(save_directory, is_main_process=is_main_process,
-                                **kwargs)
+        if not has_adapters(self.backbone):
+            super().save_pretrained(save_directory, is_main_process=is_main_process,
+                                    **kwargs)
+        elif is_main_process:
+            self._save_adapters(Path(save_directory), kwargs.get("state_dict"))
         if is_main_process and self.tokenizer is not None:
             self.tokenizer.save_pretrained(save_directory)
 
@@ -514,6 +587,9 @@ class Model(PreTrainedModel):
         name, found = _locate_reward_model(name, kwargs)
         kwargs |= found
         hub = hub_options(kwargs)
+        if find_adapter_config_file(name, **hub):
+            model = cls._from_adapters(name, hub, *args, **kwargs)
+            return (model, dict(missing_keys=[])) if output_loading_info else model
         with explained_loading(name, hub):
             model, info = super().from_pretrained(
                 name, *args, output_loading_info=True, **kwargs)
@@ -524,6 +600,30 @@ class Model(PreTrainedModel):
                 "complete reward model, and no new ones are drawn")
         model.tokenizer = with_padding(tokenizer)
         return (model, info) if output_loading_info else model
+
+    @classmethod
+    def _from_adapters(cls, name, hub, *args, **kwargs):
+        "The backbone that the adapters name, with them and their head."
+        try: from peft import PeftConfig
+        except ImportError as e:
+            raise ValueError(f"{name!r} holds adapters: they need the package peft, "
+                             "pip install 'mnreward[peft]'") from e
+        with explained_loading(name, hub):
+            adapters = PeftConfig.from_pretrained(name)
+            config = RewardConfig.from_pretrained(name, **hub)
+            tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+        base = adapters.base_model_name_or_path
+        kwargs = {k: v for k, v in kwargs.items() if k not in ("revision", "subfolder")}
+        if _model_type(base, {}) == RewardConfig.model_type:
+            model = cls.from_pretrained(base, *args, **kwargs)
+        else:
+            model = cls.from_backbone(
+                base, use_decoder=config.family == "encoder-decoder", **kwargs)
+        model.config, model.tokenizer = config, with_padding(tokenizer)
+        model.name_or_path = base
+        adapters.modules_to_save, adapters.inference_mode = None, False
+        model.add_adapters(config=adapters).load_adapter_weights(name)
+        return model
 
     @classmethod
     def from_backbone(cls, name_or_path, max_ranks_per_batch=2, dropout=0.0,

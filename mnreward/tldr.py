@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['hub', 'presets', 'shapes', 'lengths', 'amounts', 'cards', 'post_row', 'has_splits', 'load_posts', 'without',
            'load_comparisons', 'divided', 'is_news', 'by_split', 'settings', 'make_tiny', 'load_lm', 'lm_items',
-           'some_left', 'lm_batch', 'token_loss', 'held_out_loss', 'add_lora', 'merge_lora', 'stage_arguments',
-           'lm_trainer', 'train_resumable', 'remove_checkpoints', 'sft', 'save_lm', 'work', 'fit_reward', 'save_reward',
-           'reward_tokens', 'shift', 'judge', 'summary_table', 'stage', 'claim', 'content', 'few', 'read_all', 'enough',
-           'curve', 'replicate', 'sources', 'run_stages', 'start', 'finish', 'as_markdown', 'model_config', 't5_flops',
-           'prompt_flops', 'memory', 'lora_size', 'plan', 'meta_backbone', 'plan_table', 'timed_step', 'measure',
-           'sft_probe', 'reward_probe', 'check_room']
+           'some_left', 'lm_batch', 'token_loss', 'held_out_loss', 'stage_arguments', 'lm_trainer', 'train_resumable',
+           'remove_checkpoints', 'sft', 'save_lm', 'work', 'fit_reward', 'save_reward', 'reward_tokens', 'shift',
+           'judge', 'summary_table', 'stage', 'claim', 'content', 'few', 'read_all', 'enough', 'curve', 'replicate',
+           'sources', 'run_stages', 'start', 'finish', 'as_markdown', 'model_config', 't5_flops', 'prompt_flops',
+           'memory', 'lora_size', 'plan', 'meta_backbone', 'plan_table', 'timed_step', 'measure', 'sft_probe',
+           'reward_probe', 'check_room']
 
 # %% ../nbs/19_tldr.ipynb #dd8a2ee0
 import json, os, time
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from .bench import peaks, where_and_when
+from .backbone import add_adapters, merge_adapters
 from .rankings import DataError, check_ranking, load_rankings
 from .rankings import _check_text, _files, _is_number
 from .rankings import _judgement_prompt, _source
@@ -104,12 +105,12 @@ def load_comparisons(
     report=None, # Counter that is told what was read and how divided
 ) -> tuple: # training rankings, held-out rankings, rankings of news
     "Comparisons as rankings; no post is on both sides"
-    from mnreward.training import tell
+    from mnreward.training import add_counts
     report, more = Counter() if report is None else report, Counter()
     if has_splits(source):
         rows = load_rankings(source, "train", report=report)
         held = load_rankings(source, "validation", report=more)
-        tell(report, more)
+        add_counts(report, more)
     else: rows, held = load_rankings(source, report=report), None
     news = [r for r in rows + (held or []) if is_news(r)]
     rows = [r for r in rows if not is_news(r)]
@@ -384,28 +385,13 @@ def held_out_loss(
     lm.train(was)
     return total / tokens
 
-# %% ../nbs/19_tldr.ipynb #229ef49a
-def add_lora(
-    backbone, # a transformers model, changed in place: all else freezes
-    rank, # of the pairs, at least 1
-    seed=0, # of A; B begins at 0
-): # peft's tuner, for `merge_lora`
-    "A trainable pair of factors beside each linear layer; alpha = 2 rank"
-    try: from peft import LoraConfig, LoraModel
-    except ImportError as e: raise DataError(
-        "lora_rank needs the package peft: pip install 'mnreward[peft]', "
-        "or train all weights (lora_rank 0)") from e
+# %% ../nbs/19_tldr.ipynb #80b2b213
+def _add_adapters(model, rank, seed=0):
+    "Adapters in all linear layers, from this seed; DataError without peft"
     import torch
     torch.manual_seed(seed)
-    return LoraModel(backbone, LoraConfig(
-        r=rank, lora_alpha=2*rank, target_modules="all-linear"), "default")
-
-def merge_lora(
-    tuner, # from `add_lora`
-):
-    "Add the pairs to their matrices; the model is an ordinary one again"
-    tuner.merge_and_unload()
-    tuner.model.requires_grad_(True)
+    try: add_adapters(model, rank)
+    except ImportError as e: raise DataError(str(e)) from e
 
 # %% ../nbs/19_tldr.ipynb #7f7bbeee
 def stage_arguments(
@@ -487,13 +473,13 @@ def sft(
     lm, tok = load_lm(model)
     if o["use_decoder"] and not lm.config.is_encoder_decoder: raise \
         DataError(f"use_decoder is for a T5, and {model} is none")
-    tuner = o["lora_rank"] and add_lora(lm, o["lora_rank"], seed)
+    if o["lora_rank"]: _add_adapters(lm, o["lora_rank"], seed)
     items, others = (lm_items(lm, tok, x, o["max_length"])
                      for x in (posts, held_out))
     trainer = lm_trainer(lm, tok, items, folder, o, seed, **more)
     loss = partial(held_out_loss, lm, tok, others, bf16=o["bf16"])
     before, resumed, after = loss(), train_resumable(trainer), loss()
-    if tuner: merge_lora(tuner)
+    if o["lora_rank"]: merge_adapters(lm)
     save_lm(lm, tok, folder)
     return dict(posts=len(items), held_out_posts=len(others),
         data=dict(items.report), loss_before=before, loss_after=after,
@@ -532,18 +518,16 @@ def fit_reward(
 ) -> dict: # what was found
     "Train a reward model from the fine-tuned one, and save it"
     from transformers.trainer_utils import get_last_checkpoint
-    from mnreward.training import Interrupted, load_model, train
-    m = load_model(model, o["max_ranks"], o["max_length"], seed,
-                   o["use_decoder"])
-    tuner = o["lora_rank"] and add_lora(m.backbone, o["lora_rank"], seed)
+    from mnreward.training import Interrupted, train
     last = get_last_checkpoint(folder) if os.path.isdir(folder) else None
     given = stage_arguments(folder, o, o["rm_learning_rate"], seed, **more)
-    try: m = train(rows, m, folder, eval_data=held_out, overwrite=True,
+    try: m = train(rows, model, folder, eval_data=held_out, overwrite=True,
         drop_too_long=True, max_ranks_per_batch=o["max_ranks"],
+        max_length=o["max_length"], use_decoder=o["use_decoder"],
+        lora_rank=o["lora_rank"], merge_lora=True,
         resume_from_checkpoint=last, **given)
     except Interrupted as e: raise Interrupted(
         str(e).split(";")[0] + f"; {_again}") from e
-    if tuner: merge_lora(tuner)
     return save_reward(m, rows, folder, last is not None)
 
 # %% ../nbs/19_tldr.ipynb #6412c2a6
@@ -1103,7 +1087,7 @@ def sft_probe(
 ): # function that makes a step and gives its seconds
     "A step of stage 1"
     lm = _lm_class(config).from_config(config)
-    if o["lora_rank"]: add_lora(lm, o["lora_rank"])
+    if o["lora_rank"]: _add_adapters(lm, o["lora_rank"])
     lm, adamw = _ready(lm, o)
     n, two = o["batch_size"], config.is_encoder_decoder
     batches = [{k: v.to(lm.device) for k, v in lm_batch(
@@ -1133,17 +1117,18 @@ def reward_probe(
     "A step of stage 2"
     from mnreward.bench import _attention, batches_of, bench_tokenizer
     from mnreward.bench import cells
+    from mnreward.training import step_loss
     from mnreward.model import Model, build_backbone
     two = o["use_decoder"]
     model = Model(build_backbone(config, two), bench_tokenizer(),
                   o["max_ranks"], dict(max_length=o["max_length"]), two)
-    if o["lora_rank"]: add_lora(model.backbone, o["lora_rank"])
+    if o["lora_rank"]: _add_adapters(model.backbone, o["lora_rank"])
     model, adamw = _ready(model, o)
     layout = model.layout("auto", training=True)
     bound = o["batch_size"] * max(cells(x, layout) for x in items)
     batches = batches_of(model, items, bound, layout)
     n = len(items)
-    def loss(batch): return model(**batch, num_items_in_batch=n).loss
+    def loss(batch): return step_loss(model, batch, n).loss
     def step():
         with _attention(model, layout):
             return timed_step(model, batches, loss, adamw, o["bf16"])

@@ -54,3 +54,18 @@ def reward_model(rows, tmp_path_factory):
     path = tmp_path_factory.mktemp("reward-model")
     small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]).save_pretrained(path)
     return path
+
+@pytest.fixture(scope="session")
+def decoder(tmp_path_factory):
+    "A folder with an untrained Llama and a byte-pair tokenizer of English, as a Hub repository has them"
+    import torch, transformers
+    from tokenizers import ByteLevelBPETokenizer
+    from mnreward.rankings import load_reading
+    t = ByteLevelBPETokenizer()
+    t.train_from_iterator([x for r in load_reading() for x in (r["prompt"], *r["ranked_outputs"])], vocab_size=3000, special_tokens=["<end>"], show_progress=False)
+    path = tmp_path_factory.mktemp("decoder")
+    transformers.PreTrainedTokenizerFast(tokenizer_object=t._tokenizer, eos_token="<end>").save_pretrained(path)
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(
+        vocab_size=3000, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=4096)).save_pretrained(path)
+    return path

@@ -11,7 +11,6 @@ MODULES = sorted(p for p in PACKAGE.glob("*.py") if p.stem not in ("__init__", "
 
 # What breaks a rule today: may only shrink (an entry that is no longer needed fails)
 KNOWN = {
-    "listwise: imports loss._check_loss",
     "tldr: imports backbone inside a function",
     "tldr: imports bench inside a function",
     "tldr: imports bench._attention",
@@ -33,8 +32,7 @@ KNOWN = {
 KNOWN_COUNTS = {
     "cli": {"spilled": 12},
     "rankings": {"spilled": 7},
-    "tldr": {"spilled": 36},
-    "training": {"spilled": 12},
+    "tldr": {"spilled": 35},
 }
 
 

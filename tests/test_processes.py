@@ -24,3 +24,9 @@ def test_two_processes_that_share_prompts_give_the_gradient_of_one_that_does_not
     two = gradient(tmp_path, "two", 6, *torchrun, layout=["shared"])
     assert max(g.abs().max() for g in one) > 1e-3
     for a, b in zip(one, two): torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+def test_two_processes_give_adapters_the_gradient_of_one(tmp_path):
+    one = gradient(tmp_path, "one", 12, layout=["shared", "lora"])
+    two = gradient(tmp_path, "two", 6, *torchrun, layout=["shared", "lora"])
+    assert len(one) == len(two) and max(g.abs().max() for g in one) > 1e-3
+    for a, b in zip(one, two): torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)

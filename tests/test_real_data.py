@@ -17,15 +17,15 @@ def test_a_few_steps_on_human_rankings_lower_the_loss_and_the_saved_model_scores
     if not models[name]: pytest.skip(f"the package that carries {name} is not installed")
     from mnreward import Model
     from mnreward.rankings import load_rankings
-    from mnreward.training import load_model, ranking_trainer, run, training_arguments
+    from mnreward.training import RankingTrainer, load_model, run_training, training_arguments
     rows = [r for r in load_rankings(Path(data)/"tldr/comparisons/batch18.json") if len(r["ranked_outputs"]) == 4][:2]
     out = tmp_path/"out"
     opts = dict(zip([o[2:] for o in options[name][::2]], options[name][1::2]))
     model = load_model(models[name], 4, opts["max_length"])
     args = training_arguments(out, 2, learning_rate=float(opts["learning_rate"]), max_steps=3, eval_strategy="no", save_strategy="no",
         per_device_train_batch_size=2, lr_scheduler_type="constant", lr_scheduler_kwargs={}, logging_steps=1, disable_tqdm=True, use_cpu=True)
-    trainer = ranking_trainer(model, args, rows, [])
-    run(trainer)
+    trainer = RankingTrainer(model, args, model.tokenize(rows))
+    run_training(trainer)
     losses = [h["loss"] for h in trainer.state.log_history if "loss" in h]
     assert losses[-1] < losses[0] - 0.02, losses
     model.save_pretrained(out)

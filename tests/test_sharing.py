@@ -6,21 +6,6 @@ import pytest
 tool = Path(__file__).parents[1]/"nbs"/"_tools"/"same_curve.py"
 data = os.environ.get("MNREWARD_DATA")
 
-@pytest.fixture(scope="module")
-def decoder(tmp_path_factory):
-    "A folder with an untrained Llama and a byte-pair tokenizer of English, as a Hub repository has them"
-    import torch, transformers
-    from tokenizers import ByteLevelBPETokenizer
-    from mnreward.rankings import load_reading
-    t = ByteLevelBPETokenizer()
-    t.train_from_iterator([x for r in load_reading() for x in (r["prompt"], *r["ranked_outputs"])], vocab_size=3000, special_tokens=["<end>"], show_progress=False)
-    path = tmp_path_factory.mktemp("decoder")
-    transformers.PreTrainedTokenizerFast(tokenizer_object=t._tokenizer, eos_token="<end>").save_pretrained(path)
-    torch.manual_seed(0)
-    transformers.LlamaForCausalLM(transformers.LlamaConfig(
-        vocab_size=3000, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=4096)).save_pretrained(path)
-    return path
-
 def whole_t5(folder, out):
     "A folder with encoder and decoder of an untrained T5, and the tokenizer of `folder`"
     import torch, transformers
@@ -70,13 +55,13 @@ def test_a_model_that_cannot_share_is_refused_with_the_reason_and_the_switch(mnr
 def test_dropout_turns_sharing_off_in_training_and_not_in_scoring(rankings, decoder, rows, tmp_path):
     from mnreward.model import Model
     from mnreward.rankings import DataError
-    from mnreward.training import ranking_trainer, training_arguments
+    from mnreward.training import RankingTrainer, training_arguments
     model = Model.from_backbone(decoder, 5)
     for layer in model.backbone.layers: layer.self_attn.attention_dropout = 0.1
     args = training_arguments(tmp_path/"out", 4, evaluated=False, use_cpu=True, disable_tqdm=True)
-    assert ranking_trainer(model, args, rows, []).layout == "padded"
+    assert RankingTrainer(model, args, model.tokenize(rows)).layout == "padded"
     assert model.layout() == "shared"
-    with pytest.raises(DataError, match="dropout is on"): ranking_trainer(model, args, rows, [], share_prompt="yes")
+    with pytest.raises(DataError, match="dropout is on"): RankingTrainer(model, args, model.tokenize(rows), share_prompt="yes")
 
 def test_t5_with_its_decoder_trains_and_scores_from_the_command_line(mnreward, rankings, backbone, reward_model, tmp_path):
     folder, out = whole_t5(backbone, tmp_path/"t5"), tmp_path/"out"

@@ -1,4 +1,4 @@
-"One SGD step on 12 prompts; with torchrun each process takes its share. usage: two_processes.py OUT SIZE [LAYOUT of a decoder]"
+"One SGD step on 12 prompts; with torchrun each process takes its share. usage: two_processes.py OUT SIZE [LAYOUT of a decoder [lora]]"
 import sys, torch
 from transformers import TrainingArguments
 from mnreward.cli import small_t5
@@ -9,12 +9,13 @@ from mnreward.training import RankingTrainer
 out, size = sys.argv[1], int(sys.argv[2])
 rows = generate_rankings(11, k=(2, 5), seed=0)
 model = small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]])
-layout = (sys.argv[3:] or [None])[0]
+layout, lora = ([*sys.argv[3:], None, None])[:2]
 if layout:
     from transformers import LlamaConfig, LlamaModel
     from mnreward.model import Model
     torch.manual_seed(0)
     model = Model(LlamaModel(LlamaConfig(vocab_size=len(model.tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)), model.tokenizer)
+if lora: model.add_adapters(rank=2)
 # The last three of the epoch weigh nothing, so one process has less; the first, which would be
 # repeated to even out the processes, weighs 1
 for i in list(RankingSampler(model.tokenize(rows), 6, seed=42))[-3:]: rows[i]["weight"] = 0.0
@@ -26,7 +27,7 @@ trainer = RankingTrainer(model, args, train_dataset=model.tokenize(rows), data_c
 trainer.train()
 if args.process_index == 0:
     model = trainer.accelerator.unwrap_model(trainer.model)
-    torch.save([b-p.detach() for b, p in zip(before, model.parameters())], f"{out}/gradient.pt")
+    torch.save([b-p.detach() for b, p in zip(before, model.parameters()) if p.requires_grad], f"{out}/gradient.pt")
 if torch.distributed.is_initialized():
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter

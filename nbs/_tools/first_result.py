@@ -11,7 +11,7 @@ from pathlib import Path
 import torch, transformers
 from mnreward.evaluation import compare, evaluate, longer_wins
 from mnreward.rankings import load_rankings, split_by_prompt
-from mnreward.training import load_model, ranking_trainer, run, training_arguments, write_json
+from mnreward.training import RankingTrainer, load_model, run_training, tokenize_both, training_arguments, write_json
 
 grid = [(lr, 1) for lr in (5e-5, 1.5e-4, 4e-4)]  # learning rate, epochs; evaluated every half epoch
 
@@ -27,7 +27,7 @@ def fit(a, rows, held_out, lr, epochs, seed):
         half = 1/(2*epochs)
         how = dict(eval_strategy="steps", eval_steps=half) if held_out else dict(eval_strategy="no")
         args = training_arguments(tmp, 16, **options(lr, epochs, seed, a.toy), **how)
-        trainer = run(ranking_trainer(model, args, rows, held_out))
+        trainer = run_training(RankingTrainer(model, args, *tokenize_both(model, rows, held_out)))
     return trainer.model.eval(), [h for h in trainer.state.log_history if "eval_log_loss" in h]
 
 def choose(a, rows):

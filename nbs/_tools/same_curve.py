@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch, transformers
 from mnreward import load_rankings
-from mnreward.training import load_model, ranking_trainer, run, training_arguments, write_json
+from mnreward.training import RankingTrainer, load_model, run_training, training_arguments, write_json
 
 def losses(data, model, share_prompt, steps, prompts_per_step, max_length, seed=0, learning_rate=1e-5):
     "Loss of every step, layout, and the cells (tokens with padding) that were encoded"
@@ -17,14 +17,14 @@ def losses(data, model, share_prompt, steps, prompts_per_step, max_length, seed=
     with tempfile.TemporaryDirectory() as out:
         args = training_arguments(out, prompts_per_step, evaluated=False, max_steps=steps, seed=seed, learning_rate=learning_rate,
                                   per_device_train_batch_size=prompts_per_step, save_strategy="no", logging_strategy="no", disable_tqdm=True)
-        trainer = ranking_trainer(model, args, load_rankings(data), [], share_prompt=share_prompt)
+        trainer = RankingTrainer(model, args, model.tokenize(load_rankings(data)), share_prompt=share_prompt)
         training_step = trainer.training_step
         def recorded_step(model, inputs, *rest):
             cells.append(inputs["input_ids"].numel())
             step_losses.append(training_step(model, inputs, *rest).item())
             return torch.tensor(step_losses[-1], device=args.device)
         trainer.training_step = recorded_step
-        run(trainer)
+        run_training(trainer)
     return dict(losses=step_losses, layout=trainer.layout, attention=trainer.attention, cells=sum(cells), parameters=sum(p.numel() for p in model.parameters()))
 
 def same_curve(data, model, steps=20, prompts_per_step=2, max_length=1024, seed=0, learning_rate=1e-5):

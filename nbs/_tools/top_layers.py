@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from mnreward import ranking_loss
+from mnreward.listwise import LOSSES
 from mnreward.model import RewardHead
 from mnreward.sharing import additive_mask, visible
 
@@ -185,7 +185,7 @@ def fit(top, examples, size, lr, epochs, seed, *, loss="kwise", reduction="mean"
     tokens = 0
     for step, batch in enumerate(plan, 1):
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16): r, wins = top(batch)
-        L = ranking_loss(r.float(), wins=wins, weight=torch.tensor([e.weight for e in batch]), loss=loss, reduction=reduction)
+        L = LOSSES[loss](r.float(), wins=wins, weight=torch.tensor([e.weight for e in batch]), reduction=reduction)
         optimizer.zero_grad()
         L.backward()
         nn.utils.clip_grad_norm_(top.parameters(), 1.0)
