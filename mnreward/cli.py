@@ -319,7 +319,7 @@ def rankings_command(
 ):
     "Read, count and convert data"
     from mnreward.rankings import create_comparison_dataset
-    from mnreward.rankings import load_rankings, write_rankings
+    from mnreward.files import load_rankings, write_rankings
     report = Counter()
     rows = load_rankings(args.file, split=args.split, report=report,
                          skip_bad_rows=args.skip_bad_rows)
@@ -548,7 +548,7 @@ def rows_to_score(
     bad, # called with the DataError of a bad row
 ):
     "Yield (row, its place, prompt, completions)"
-    from mnreward.rankings import read_rows
+    from mnreward.files import read_rows
     for row, where in read_rows(path, on_error=bad):
         try:
             row = as_json(row, where)
@@ -724,7 +724,7 @@ def evaluate_command(
 ):
     "Evaluate one model, or two on the same rows"
     from mnreward.evaluation import compare, evaluate
-    from mnreward.rankings import load_rankings
+    from mnreward.files import load_rankings
     report, out = Counter(), Path(args.output_dir)
     check_evaluation_dir(out, args.overwrite)
     rows = load_rankings(args.file, skip_bad_rows=args.skip_bad_rows,
@@ -816,7 +816,8 @@ def demo_data(
     seed=0, # of both parts
 ): # (training rows, held-out rows)
     "Known-truth rankings to train on, and 400 of other prompts"
-    from mnreward.rankings import generate_rankings, prompt_key
+    from mnreward.rankings import prompt_key
+    from mnreward.synthetic import generate_rankings
     rows = generate_rankings(n, k=4, seed=seed)
     seen = {prompt_key(r) for r in rows}
     test = generate_rankings(400, k=4, seed=seed+10**6)

@@ -22,9 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from .bench import peaks, where_and_when
-from .rankings import DataError, check_ranking, load_rankings
-from .rankings import _check_text, _files, _is_number
-from .rankings import _judgement_prompt, _source
+from .rankings import DataError, check_ranking
+from .files import load_rankings
+from .rankings import check_text, is_number
+from .files import data_files
+from .judgements import post_prompt
+from .files import source_rows
 from .rankings import prompt_key, split_by_prompt, is_usable
 
 # %% ../nbs/19_tldr.ipynb #7a4c57c6
@@ -37,8 +40,8 @@ def post_row(
         f"{where}: is {type(row).__name__}, not an object")
     if "completion" in row:
         name, prompt = "completion", row.get("prompt")
-    else: name, prompt = "summary", _judgement_prompt(row, where)
-    text = _check_text(row.get(name), where, name).strip()
+    else: name, prompt = "summary", post_prompt(row, where)
+    text = check_text(row.get(name), where, name).strip()
     return check_ranking(dict(prompt=prompt, ranked_outputs=[f" {text}"]),
                      where, min_outputs=1)
 
@@ -58,13 +61,13 @@ def has_splits(
     train, held = _part(path, "train"), _part(path, "validation")
     if not train == held == [] and not (train and held):
         a, b = ("train", "validation")[::1 if train else -1]
-        if len(_files(path)) > len(train + held): raise DataError(
+        if len(data_files(path)) > len(train + held): raise DataError(
             f"{path}: has {a} but no {b}, and further files: name one of "
             f"them {b}, or give a folder or file without them")
     return bool(train and held)
 
 def _part(path, split): # its files in a folder
-    try: return _files(path, split)
+    try: return data_files(path, split)
     except DataError: return []
 
 # %% ../nbs/19_tldr.ipynb #f44a6fbc
@@ -76,7 +79,7 @@ def load_posts(
     split = "train" if has_splits(source) else None
     if not isinstance(source, (str, Path)): pairs = (
         (r, f"posts, row {n}") for n, r in enumerate(source, 1))
-    else: pairs = _source(source, split, fail)
+    else: pairs = source_rows(source, split, fail)
     return [post_row(r, where) for r, where in pairs]
 
 # %% ../nbs/19_tldr.ipynb #fb33f7dd
@@ -214,7 +217,7 @@ def _unfit(name, kind, value):
     if kind is bool: return None if isinstance(
         value, bool) else "true or false"
     low, whole = _least.get(name, 0), kind is int
-    fits = _is_number(value) and isinstance(value, (int, kind))
+    fits = is_number(value) and isinstance(value, (int, kind))
     if name == "eval_fraction": return None if fits and 0 < value < 1 \
         else "a number above 0 and below 1"
     return None if fits and value >= low else \
@@ -701,7 +704,7 @@ def content(
     if not source or not Path(source).exists(): return None
     path, h = Path(source), sha256()
     saved = [] if path.is_file() else sorted(path.rglob("*.arrow"))
-    for file in saved or _files(path):
+    for file in saved or data_files(path):
         h.update(f"{file.relative_to(path)}\0".encode())
         with open(file, "rb") as f:
             while part := f.read(1 << 20): h.update(part)

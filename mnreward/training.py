@@ -27,7 +27,8 @@ from .evaluation import evaluate, to_markdown, trainer_metrics
 from .listwise import is_ranking, ranking_loss, tied_wins
 from .loss import prompt_weights
 from .model import Model, longest_row
-from .rankings import DataError, load_rankings, prompt_key
+from .rankings import DataError, prompt_key
+from .files import load_rankings
 from .rankings import wins_of, split_by_prompt, is_usable
 from .sharing import asked_for, fast_attention
 

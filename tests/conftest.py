@@ -27,7 +27,7 @@ def mnreward():
 
 @pytest.fixture(scope="session")
 def rows():
-    from mnreward.rankings import generate_rankings
+    from mnreward.synthetic import generate_rankings
     return generate_rankings(40, k=(2, 5), seed=5)
 
 @pytest.fixture

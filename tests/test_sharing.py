@@ -11,7 +11,7 @@ def decoder(tmp_path_factory):
     "A folder with an untrained Llama and a byte-pair tokenizer of English, as a Hub repository has them"
     import torch, transformers
     from tokenizers import ByteLevelBPETokenizer
-    from mnreward.rankings import load_reading
+    from mnreward.synthetic import load_reading
     t = ByteLevelBPETokenizer()
     t.train_from_iterator([x for r in load_reading() for x in (r["prompt"], *r["ranked_outputs"])], vocab_size=3000, special_tokens=["<end>"], show_progress=False)
     path = tmp_path_factory.mktemp("decoder")

@@ -3,7 +3,7 @@ import sys, torch
 from transformers import TrainingArguments
 from mnreward.cli import small_t5
 from mnreward.collate import RankingSampler
-from mnreward.rankings import generate_rankings
+from mnreward.synthetic import generate_rankings
 from mnreward.training import RankingTrainer
 
 out, size = sys.argv[1], int(sys.argv[2])

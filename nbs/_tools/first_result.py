@@ -10,7 +10,8 @@ import argparse, importlib.util, json, os, platform, tempfile, time
 from pathlib import Path
 import torch, transformers
 from mnreward.evaluation import compare, evaluate, longer_wins
-from mnreward.rankings import load_rankings, split_by_prompt
+from mnreward.rankings import split_by_prompt
+from mnreward.files import load_rankings
 from mnreward.training import load_model, ranking_trainer, run, training_arguments, write_json
 
 grid = [(lr, 1) for lr in (5e-5, 1.5e-4, 4e-4)]  # learning rate, epochs; evaluated every half epoch
