@@ -21,14 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .bench import peaks, where_and_when
-from .rankings import DataError, check_ranking
-from .files import load_rankings
-from .rankings import check_text, is_number
-from .files import data_files
+from .bench import peaks
+from .files import data_files, describe_run, load_rankings, source_rows
+from .files import write_json
 from .judgements import post_prompt
-from .files import source_rows
-from .rankings import prompt_key, split_by_prompt, is_usable
+from .rankings import DataError, check_ranking, check_text, drop_prompts_of
+from .rankings import is_number, is_usable, prompt_key, split_by_prompt
+from .synthetic import llama_config, t5_config, word_tokenizer
 
 # %% ../nbs/19_tldr.ipynb #7a4c57c6
 def post_row(
@@ -130,7 +129,6 @@ def divided(
     report, # Counter that is told how
 ) -> tuple: # training rankings, held-out rankings
     "As the source, or OpenAI's field `split`, or the draw divides them"
-    from mnreward.training import without_prompts_of
     sides = [_splits(r) for r in rows]
     train = [r for r, names in zip(rows, sides) if names == {"train"}]
     valid = any(x.startswith("valid") for names in sides for x in names)
@@ -144,7 +142,7 @@ def divided(
             " from OpenAI's valid1 and valid2, so that training saw other "
             "posts of these")
     report[f"rankings held out by {how}"] += len(held)
-    return without_prompts_of(held, rows, report), held
+    return drop_prompts_of(held, rows, report), held
 
 # %% ../nbs/19_tldr.ipynb #ed9ae439
 def _splits(row): # the names that its judgements have
@@ -236,13 +234,11 @@ def make_tiny(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers import AutoModelForSeq2SeqLM
-    from mnreward.bench import _llama, _t5 as t5_shape
-    from mnreward.cli import small_t5
-    tokenizer, t5 = small_t5(texts).tokenizer, kind == "tiny-t5"
+    tokenizer, t5 = word_tokenizer(texts), kind == "tiny-t5"
     more = dict(d_kv=16, decoder_start_token_id=0,
                 tie_word_embeddings=False)
-    shape = (t5_shape(len(tokenizer), 32, 2, 2, 64) | more if t5 else
-             _llama(len(tokenizer), 32, 2, 2, 1, 64))
+    shape = (t5_config(len(tokenizer), 32, 2, 2, 64) | more if t5 else
+             llama_config(len(tokenizer), 32, 2, 2, 1, 64))
     torch.manual_seed(seed)
     auto = AutoModelForSeq2SeqLM if t5 else AutoModelForCausalLM
     model = auto.from_config(AutoConfig.for_model(**shape))
@@ -644,7 +640,6 @@ def stage(
     say=print, # is told in one line
 ) -> dict:
     "What a finished stage found; else run it and store that"
-    from mnreward.training import write_json
     done = Path(folder, f"{name}.json")
     if done.exists():
         say(f"{name}: finished before, not repeated ({done})")
@@ -653,7 +648,7 @@ def stage(
     start = time.perf_counter()
     found = run()
     found["seconds"] = round(time.perf_counter() - start, 1)
-    found["device"] = where_and_when()["device"]
+    found["device"] = describe_run()["device"]
     write_json(found, done)
     say(f"{name}: {found['seconds']:.0f} s")
     _free()
@@ -673,7 +668,6 @@ def claim(
     check=lambda: None, # raises for faulty data: a new folder stays free
 ):
     "Store the options of the folder; DataError: it was made with others"
-    from mnreward.training import write_json
     folder, text = Path(folder), json.dumps(s)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; output_dir must be a folder")
@@ -827,10 +821,10 @@ def finish(
     found, # from `run_stages`
 ) -> dict:
     "results.json and report.md"
-    from mnreward.training import has_bf16, write_json
+    from mnreward.training import has_bf16
     file = out/"results.json"
     old = json.loads(file.read_text("utf8")) if file.exists() else {}
-    last, place = found["evaluation_stage"], where_and_when()
+    last, place = found["evaluation_stage"], describe_run()
     place["precision"] = ("bfloat16 autocast" if s["bf16"] and has_bf16()
                           else "float32")
     stages = found | dict(evaluation_stage={
@@ -1096,7 +1090,7 @@ def measure(
         found[name] = round(tokens / float(np.median(times)), 1)
         del step
         _free()
-    return found | dict(device=where_and_when()["device"])
+    return found | dict(device=describe_run()["device"])
 
 # %% ../nbs/19_tldr.ipynb #3111f251
 def sft_probe(

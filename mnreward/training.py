@@ -6,12 +6,12 @@
 __all__ = ['refused', 'defaults', 'loss_defaults', 'card', 'step_weight', 'sampler_for', 'Epochs', 'refuse',
            'refuse_for_processes', 'RankingTrainer', 'has_bf16', 'nearest', 'fill_step', 'agreeing',
            'training_arguments', 'StopAtStep', 'Interrupted', 'check_output_dir', 'take_loss', 'rows_for_loss',
-           'half_ties', 'train', 'read_data', 'check_pairs', 'without_prompts_of', 'tell', 'load_model',
-           'set_max_length', 'tokenized', 'ranking_trainer', 'lay_out', 'user_mistakes', 'run', 'finish', 'judged',
-           'write_json', 'trained_how', 'plot_curves', 'model_card']
+           'half_ties', 'train', 'read_data', 'check_pairs', 'tell', 'load_model', 'set_max_length', 'tokenized',
+           'ranking_trainer', 'lay_out', 'user_mistakes', 'run', 'finish', 'judged', 'trained_how', 'plot_curves',
+           'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
-import difflib, json, math, os, platform, shutil, signal, sys, threading
+import difflib, math, os, platform, shutil, signal, sys, threading
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import fields
@@ -27,8 +27,8 @@ from .evaluation import evaluate, to_markdown, trainer_metrics
 from .listwise import is_ranking, ranking_loss, tied_wins
 from .loss import prompt_weights
 from .model import Model, longest_row
-from .rankings import DataError, prompt_key
-from .files import load_rankings
+from .rankings import DataError, drop_prompts_of
+from .files import load_rankings, write_json
 from .rankings import wins_of, split_by_prompt, is_usable
 from .sharing import asked_for, fast_attention
 
@@ -347,7 +347,7 @@ def read_data(
     rows, held_out = load(data, report), []
     if eval_data is not None:
         held_out = load(eval_data, more)
-        rows = without_prompts_of(held_out, rows, report)
+        rows = drop_prompts_of(held_out, rows, report)
         tell(report, more)
     elif eval_fraction > 0:
         rows, held_out = split_by_prompt(rows, eval_fraction, seed)
@@ -367,18 +367,6 @@ def check_pairs(
             "give more data, eval_data, or another eval_fraction")
 
 # %% ../nbs/14_train.ipynb #0f018e31
-def without_prompts_of(
-    held_out, # validation rows
-    rows, # training rows
-    report, # Counter that is told how many were left out
-):
-    "The rows whose prompt is not held out"
-    both = {prompt_key(r) for r in held_out}
-    kept = [r for r in rows if prompt_key(r) not in both]
-    if n := len(rows) - len(kept):
-        report["training rows left out: prompt is in eval_data"] += n
-    return kept
-
 def tell(
     report, # Counter that is told
     more, # Counter of the validation rows
@@ -545,16 +533,6 @@ def judged(
     return evaluate(rows, model.score(
         [r["prompt"] for r in rows], [r["ranked_outputs"] for r in rows],
         share_prompt=share_prompt))
-
-# %% ../nbs/14_train.ipynb #d0e2582d
-def write_json(
-    o, # what json can hold
-    path, # file to write
-):
-    "Write all of it or nothing"
-    part = Path(f"{path}.partial")
-    part.write_text(json.dumps(o, indent=1)+"\n", encoding="utf8")
-    part.replace(path)
 
 # %% ../nbs/14_train.ipynb #01a1ab99
 def trained_how(

@@ -40,17 +40,16 @@ def rankings(rows, tmp_path):
 @pytest.fixture(scope="session")
 def backbone(rows, tmp_path_factory):
     "A folder with an untrained T5 encoder and its tokenizer, as a Hub repository has them"
-    from mnreward.cli import small_t5
-    texts = [r["prompt"]+o for r in rows for o in r["ranked_outputs"]]
-    model, path = small_t5(texts), tmp_path_factory.mktemp("backbone")
-    model.backbone.save_pretrained(path)
-    model.tokenizer.save_pretrained(path)
+    from mnreward.synthetic import small_t5
+    path = tmp_path_factory.mktemp("backbone")
+    for part in small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]): part.save_pretrained(path)
     return path
 
 @pytest.fixture(scope="session")
 def reward_model(rows, tmp_path_factory):
     "A folder with a saved reward model"
-    from mnreward.cli import small_t5
+    from mnreward.model import Model
+    from mnreward.synthetic import small_t5
     path = tmp_path_factory.mktemp("reward-model")
-    small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]).save_pretrained(path)
+    Model(*small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]), 4).save_pretrained(path)
     return path

@@ -19,8 +19,6 @@ KNOWN = {
     "sharing: imports model._mode",
     "tldr: imports bench inside a function",
     "tldr: imports bench._attention",
-    "tldr: imports bench._llama",
-    "tldr: imports bench._t5",
     "tldr: imports bench._wait",
     "tldr: imports cli",
     "tldr: imports cli inside a function",

@@ -12,7 +12,8 @@ import torch, transformers
 from mnreward.evaluation import compare, evaluate, longer_wins
 from mnreward.rankings import split_by_prompt
 from mnreward.files import load_rankings
-from mnreward.training import load_model, ranking_trainer, run, training_arguments, write_json
+from mnreward.files import write_json
+from mnreward.training import load_model, ranking_trainer, run, training_arguments
 
 grid = [(lr, 1) for lr in (5e-5, 1.5e-4, 4e-4)]  # learning rate, epochs; evaluated every half epoch
 
