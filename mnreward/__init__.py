@@ -8,15 +8,13 @@ if TYPE_CHECKING:  # for editors and type checkers: a test holds that this agree
     from .loss import kwise_loss as kwise_loss, ranks_to_wins as ranks_to_wins
     from .listwise import LOSSES as LOSSES
     from .rankings import (
-        load_rankings as load_rankings,
-        write_rankings as write_rankings,
-        create_comparison_dataset as create_comparison_dataset,
-        comparisons_to_rankings as comparisons_to_rankings,
-        generate_rankings as generate_rankings,
-        split_by_prompt as split_by_prompt,
         DataError as DataError,
-        load_reading as load_reading,
+        create_comparison_dataset as create_comparison_dataset,
+        split_by_prompt as split_by_prompt,
     )
+    from .judgements import comparisons_to_rankings as comparisons_to_rankings
+    from .files import load_rankings as load_rankings, write_rankings as write_rankings
+    from .synthetic import generate_rankings as generate_rankings, load_reading as load_reading
     from .tokens import RankingDataset as RankingDataset
     from .collate import DataCollator as DataCollator
     from .model import Model as Model, RewardConfig as RewardConfig
@@ -26,10 +24,10 @@ if TYPE_CHECKING:  # for editors and type checkers: a test holds that this agree
 _home = {
     "fit_bradley_terry": "preferences",
     "kwise_loss": "loss", "ranks_to_wins": "loss", "LOSSES": "listwise",
-    "load_rankings": "rankings", "write_rankings": "rankings",
-    "create_comparison_dataset": "rankings", "comparisons_to_rankings": "rankings",
-    "generate_rankings": "rankings", "split_by_prompt": "rankings", "DataError": "rankings",
-    "load_reading": "rankings",
+    "DataError": "rankings", "create_comparison_dataset": "rankings", "split_by_prompt": "rankings",
+    "comparisons_to_rankings": "judgements",
+    "load_rankings": "files", "write_rankings": "files",
+    "generate_rankings": "synthetic", "load_reading": "synthetic",
     "RankingDataset": "tokens", "DataCollator": "collate",
     "Model": "model", "RewardConfig": "model",
     "evaluate": "evaluation", "compare": "evaluation",

@@ -9,32 +9,31 @@ __all__ = ['bench_configs', 'ways', 'peaks', 'bench_sizes', 'table_heading', 'pr
            'micro_losses', 'bench_optimizer', 'wait_for_device', 'time_step', 'interleaved', 'repeat_ratio',
            'saved_bytes', 'warm_up', 'peak_of', 'cells_in', 'way_measurements', 'bench_k', 'time_ratios',
            'with_checkpointing', 'bench_checkpointing', 'time_shares', 'bench_packing', 'collate_ms', 'BenchSettings',
-           'bench_settings', 'cpu_name', 'where_and_when', 'table_lines', 'summary_lines', 'run_measurements',
-           'run_bench']
+           'bench_settings', 'table_lines', 'summary_lines', 'run_measurements', 'run_bench']
 
 # %% ../nbs/17_cost_of_k.ipynb #bebe5607
-import platform, statistics, time
+import statistics, time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch, transformers
+import torch
 from tokenizers import Tokenizer, models
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
-from . import __version__
 from .backbone import build_backbone
+from .files import describe_run, write_json
 from .model import Model
 from .rankings import DataError
 from .sharing import fast_attention
+from .synthetic import llama_config, t5_config
 from .tokens import TokenizedRanking
-from .training import step_loss, step_weight, write_json
+from .training import step_loss, step_weight
 
 # %% ../nbs/17_cost_of_k.ipynb #b8125dab
 def step_tokens(
@@ -88,29 +87,14 @@ def step_flops(
     T, A = step_tokens(P, lens), attention_pairs(P, lens)
     return {way: 3 * (2*N*T[way] + 4*layers*width*A[way]) for way in T}
 
-# %% ../nbs/17_cost_of_k.ipynb #760f8cfa
-def _llama(vocab, width, layers, heads, kv_heads, inner):
-    return dict(
-        model_type="llama", vocab_size=vocab, hidden_size=width,
-        num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=kv_heads, intermediate_size=inner,
-        max_position_embeddings=8192, pad_token_id=0, eos_token_id=1,
-        bos_token_id=None)
-
-def _t5(vocab, width, layers, heads, inner):
-    return dict(
-        model_type="t5", vocab_size=vocab, d_model=width, num_layers=layers,
-        num_heads=heads, d_kv=64, d_ff=inner, dropout_rate=0.0,
-        feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1)
-
 # %% ../nbs/17_cost_of_k.ipynb #e17d0705
 bench_configs = dict(
-    toy=_llama(97, 32, 2, 2, 1, 64),
-    cpu=_llama(2048, 576, 4, 9, 3, 1536),  # four layers of SmolLM2-135M
-    gpu=_llama(32_000, 2048, 16, 32, 8, 8192),
-    t5_toy=_t5(97, 32, 2, 2, 64),
-    t5_cpu=_t5(2048, 384, 6, 6, 1024),
-    t5_gpu=_t5(32_128, 1024, 24, 16, 2816))
+    toy=llama_config(97, 32, 2, 2, 1, 64),
+    cpu=llama_config(2048, 576, 4, 9, 3, 1536),  # four layers of SmolLM2-135M
+    gpu=llama_config(32_000, 2048, 16, 32, 8, 8192),
+    t5_toy=t5_config(97, 32, 2, 2, 64),
+    t5_cpu=t5_config(2048, 384, 6, 6, 1024),
+    t5_gpu=t5_config(32_128, 1024, 24, 16, 2816))
 
 def bench_backbone(
     preset="cpu",  # a name in `bench_configs`
@@ -559,30 +543,6 @@ def bench_settings(
             f"together, not {s.prompt} + {s.completion}")
     return s
 
-# %% ../nbs/17_cost_of_k.ipynb #4350f5c3
-def cpu_name() -> str:
-    "Model of the processor, as far as the system says"
-    try: lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError: lines = []
-    names = [x.split(":")[1].strip() for x in lines
-             if x.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown CPU"
-
-def where_and_when() -> dict:
-    "Device, threads and versions"
-    def installed(name):
-        try: return version(name)
-        except PackageNotFoundError: return None
-    cuda = torch.cuda.is_available()
-    return dict(
-        device=torch.cuda.get_device_name() if cuda else cpu_name(),
-        threads=torch.get_num_threads(),
-        precision="bfloat16 autocast" if cuda else "float32",
-        versions=dict(python=platform.python_version(),
-                      torch=torch.__version__, trl=installed("trl"),
-                      transformers=transformers.__version__,
-                      mnreward=__version__))
-
 # %% ../nbs/17_cost_of_k.ipynb #eeb91025
 table_heading = (f"{'K':>2} {'way':<16}{'cells':>8}{'seconds':>10}"
                  f"{'/ shared':>10}{'theory':>8}{'saved MB':>10}")
@@ -659,7 +619,7 @@ def run_bench(
     say=lambda line: None,  # is told of each result
 ) -> dict:
     "Measure all; DataError: the settings cannot be"
-    device = where_and_when()
+    device = describe_run()
     settings = bench_settings(
         preset, ks, repeats=repeats, prompt=prompt, completion=completion,
         seed=seed, peak_tflops=peak_tflops or peak_of(device["device"]))

@@ -8,7 +8,7 @@ __all__ = ['rows_help', 'skip_help', 'commands', 'more_of_train', 'option', 'sha
            'numbers', 'bench_options', 'given_values', 'tldr_options', 'OneLine', 'parser', 'main', 'quiet_loading',
            'rankings_command', 'print_counts', 'bench_command', 'show_plan', 'tldr_command', 'training_parser',
            'check_names', 'yaml_options', 'given_options', 'train_command', 'leave_processes', 'print_summary',
-           'small_t5', 'scorable', 'rows_to_score', 'as_json', 'fitting', 'untokenizable', 'chunks', 'finished_rows',
+           'scorable', 'rows_to_score', 'as_json', 'fitting', 'untokenizable', 'chunks', 'finished_rows',
            'skip_finished', 'score_file', 'scored', 'reward_model', 'score_command', 'evaluate_command',
            'check_evaluation_dir', 'rewards_of', 'answerable', 'save_evaluation', 'differences', 'demo_data',
            'demo_options_of_train', 'demo', 'demo_command', 'show_demo']
@@ -319,7 +319,7 @@ def rankings_command(
 ):
     "Read, count and convert data"
     from mnreward.rankings import create_comparison_dataset
-    from mnreward.rankings import load_rankings, write_rankings
+    from mnreward.files import load_rankings, write_rankings
     report = Counter()
     rows = load_rankings(args.file, split=args.split, report=report,
                          skip_bad_rows=args.skip_bad_rows)
@@ -497,30 +497,6 @@ def print_summary(
         print(f"\nheld out\n{to_markdown(m['evaluation'])}")
     print(f"\nmodel, metrics.json, training.png and README.md: {out}")
 
-# %% ../nbs/20_cli.ipynb #867229af
-def small_t5(
-    texts, # what the vocabulary is made from
-    seed=0, # seeds the weights
-): # a Model
-    "An untrained `Model` on a 3-layer T5 encoder of width 128"
-    import io, sentencepiece, torch
-    from transformers import T5Config, T5EncoderModel, T5Tokenizer
-    from mnreward.model import Model
-    file = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts), model_writer=file, model_type="word",
-        vocab_size=200, hard_vocab_limit=False, pad_id=0, eos_id=1,
-        unk_id=2, bos_id=-1, normalization_rule_name="identity",
-        minloglevel=2)
-    sp = sentencepiece.SentencePieceProcessor(model_proto=file.getvalue())
-    tokenizer = T5Tokenizer(extra_ids=0, vocab=[
-        (sp.id_to_piece(i), sp.get_score(i)) for i in range(len(sp))])
-    torch.manual_seed(seed)
-    return Model(T5EncoderModel(T5Config(
-        vocab_size=len(tokenizer), d_model=128, d_kv=32, d_ff=512,
-        num_layers=3, num_heads=4, dropout_rate=0., pad_token_id=0,
-        eos_token_id=1, is_encoder_decoder=False)), tokenizer, 4)
-
 # %% ../nbs/20_cli.ipynb #7b694864
 def scorable(
     row, # dict with a prompt and completions of some kind
@@ -548,7 +524,7 @@ def rows_to_score(
     bad, # called with the DataError of a bad row
 ):
     "Yield (row, its place, prompt, completions)"
-    from mnreward.rankings import read_rows
+    from mnreward.files import read_rows
     for row, where in read_rows(path, on_error=bad):
         try:
             row = as_json(row, where)
@@ -724,7 +700,7 @@ def evaluate_command(
 ):
     "Evaluate one model, or two on the same rows"
     from mnreward.evaluation import compare, evaluate
-    from mnreward.rankings import load_rankings
+    from mnreward.files import load_rankings
     report, out = Counter(), Path(args.output_dir)
     check_evaluation_dir(out, args.overwrite)
     rows = load_rankings(args.file, skip_bad_rows=args.skip_bad_rows,
@@ -787,7 +763,7 @@ def save_evaluation(
 ):
     "evaluation.json, .md and .png"
     from mnreward.evaluation import plot_evaluation, to_markdown
-    from mnreward.training import write_json
+    from mnreward.files import write_json
     out.mkdir(parents=True, exist_ok=True)
     write_json(result, out/"evaluation.json")
     titles = dict(evaluation=f"Reward model {args.model}",
@@ -816,7 +792,8 @@ def demo_data(
     seed=0, # of both parts
 ): # (training rows, held-out rows)
     "Known-truth rankings to train on, and 400 of other prompts"
-    from mnreward.rankings import generate_rankings, prompt_key
+    from mnreward.rankings import prompt_key
+    from mnreward.synthetic import generate_rankings
     rows = generate_rankings(n, k=4, seed=seed)
     seen = {prompt_key(r) for r in rows}
     test = generate_rankings(400, k=4, seed=seed+10**6)
@@ -841,11 +818,14 @@ def demo(
 ) -> dict:
     "Train on known-truth rankings; held-out metrics, also of baselines"
     from mnreward.evaluation import bag_of_words, evaluate, longer_wins
+    from mnreward.model import Model
+    from mnreward.synthetic import small_t5
     from mnreward.training import train
     rows, test = demo_data(n, seed)
     texts = [r["prompt"]+o for r in rows[:500] for o in r["ranked_outputs"]]
     options = demo_options_of_train(model, seed) | options
-    trained = train(rows, model or small_t5(texts, seed), output_dir,
+    backbone = model or Model(*small_t5(texts, seed), 4)
+    trained = train(rows, backbone, output_dir,
                     eval_fraction=0.05, **options)
     rewards = trained.score([r["prompt"] for r in test],
                             [r["ranked_outputs"] for r in test])
@@ -859,7 +839,7 @@ def demo_command(
 ):
     "Run the demo, print what was found and where it lies"
     quiet_loading()
-    from mnreward.training import write_json
+    from mnreward.files import write_json
     print("3,000 rankings of 4 completions whose true order is known; "
           "under two minutes on two cores\n", flush=True)
     found = demo(args.model, args.output_dir, args.seed,

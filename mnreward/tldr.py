@@ -21,12 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .bench import peaks, where_and_when
+from .bench import peaks
 from .backbone import add_adapters, merge_adapters
-from .rankings import DataError, check_ranking, load_rankings
-from .rankings import _check_text, _files, _is_number
-from .rankings import _judgement_prompt, _source
-from .rankings import prompt_key, split_by_prompt, is_usable
+from .files import data_files, describe_run, load_rankings, source_rows
+from .files import write_json
+from .judgements import post_prompt
+from .rankings import DataError, check_ranking, check_text, drop_prompts_of
+from .rankings import is_number, is_usable, prompt_key, split_by_prompt
+from .synthetic import llama_config, t5_config, word_tokenizer
 
 # %% ../nbs/19_tldr.ipynb #7a4c57c6
 def post_row(
@@ -38,8 +40,8 @@ def post_row(
         f"{where}: is {type(row).__name__}, not an object")
     if "completion" in row:
         name, prompt = "completion", row.get("prompt")
-    else: name, prompt = "summary", _judgement_prompt(row, where)
-    text = _check_text(row.get(name), where, name).strip()
+    else: name, prompt = "summary", post_prompt(row, where)
+    text = check_text(row.get(name), where, name).strip()
     return check_ranking(dict(prompt=prompt, ranked_outputs=[f" {text}"]),
                      where, min_outputs=1)
 
@@ -59,13 +61,13 @@ def has_splits(
     train, held = _part(path, "train"), _part(path, "validation")
     if not train == held == [] and not (train and held):
         a, b = ("train", "validation")[::1 if train else -1]
-        if len(_files(path)) > len(train + held): raise DataError(
+        if len(data_files(path)) > len(train + held): raise DataError(
             f"{path}: has {a} but no {b}, and further files: name one of "
             f"them {b}, or give a folder or file without them")
     return bool(train and held)
 
 def _part(path, split): # its files in a folder
-    try: return _files(path, split)
+    try: return data_files(path, split)
     except DataError: return []
 
 # %% ../nbs/19_tldr.ipynb #f44a6fbc
@@ -77,7 +79,7 @@ def load_posts(
     split = "train" if has_splits(source) else None
     if not isinstance(source, (str, Path)): pairs = (
         (r, f"posts, row {n}") for n, r in enumerate(source, 1))
-    else: pairs = _source(source, split, fail)
+    else: pairs = source_rows(source, split, fail)
     return [post_row(r, where) for r, where in pairs]
 
 # %% ../nbs/19_tldr.ipynb #fb33f7dd
@@ -128,7 +130,6 @@ def divided(
     report, # Counter that is told how
 ) -> tuple: # training rankings, held-out rankings
     "As the source, or OpenAI's field `split`, or the draw divides them"
-    from mnreward.training import without_prompts_of
     sides = [_splits(r) for r in rows]
     train = [r for r, names in zip(rows, sides) if names == {"train"}]
     valid = any(x.startswith("valid") for names in sides for x in names)
@@ -142,7 +143,7 @@ def divided(
             " from OpenAI's valid1 and valid2, so that training saw other "
             "posts of these")
     report[f"rankings held out by {how}"] += len(held)
-    return without_prompts_of(held, rows, report), held
+    return drop_prompts_of(held, rows, report), held
 
 # %% ../nbs/19_tldr.ipynb #ed9ae439
 def _splits(row): # the names that its judgements have
@@ -215,7 +216,7 @@ def _unfit(name, kind, value):
     if kind is bool: return None if isinstance(
         value, bool) else "true or false"
     low, whole = _least.get(name, 0), kind is int
-    fits = _is_number(value) and isinstance(value, (int, kind))
+    fits = is_number(value) and isinstance(value, (int, kind))
     if name == "eval_fraction": return None if fits and 0 < value < 1 \
         else "a number above 0 and below 1"
     return None if fits and value >= low else \
@@ -234,13 +235,11 @@ def make_tiny(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers import AutoModelForSeq2SeqLM
-    from mnreward.bench import _llama, _t5 as t5_shape
-    from mnreward.cli import small_t5
-    tokenizer, t5 = small_t5(texts).tokenizer, kind == "tiny-t5"
+    tokenizer, t5 = word_tokenizer(texts), kind == "tiny-t5"
     more = dict(d_kv=16, decoder_start_token_id=0,
                 tie_word_embeddings=False)
-    shape = (t5_shape(len(tokenizer), 32, 2, 2, 64) | more if t5 else
-             _llama(len(tokenizer), 32, 2, 2, 1, 64))
+    shape = (t5_config(len(tokenizer), 32, 2, 2, 64) | more if t5 else
+             llama_config(len(tokenizer), 32, 2, 2, 1, 64))
     torch.manual_seed(seed)
     auto = AutoModelForSeq2SeqLM if t5 else AutoModelForCausalLM
     model = auto.from_config(AutoConfig.for_model(**shape))
@@ -625,7 +624,6 @@ def stage(
     say=print, # is told in one line
 ) -> dict:
     "What a finished stage found; else run it and store that"
-    from mnreward.training import write_json
     done = Path(folder, f"{name}.json")
     if done.exists():
         say(f"{name}: finished before, not repeated ({done})")
@@ -634,7 +632,7 @@ def stage(
     start = time.perf_counter()
     found = run()
     found["seconds"] = round(time.perf_counter() - start, 1)
-    found["device"] = where_and_when()["device"]
+    found["device"] = describe_run()["device"]
     write_json(found, done)
     say(f"{name}: {found['seconds']:.0f} s")
     _free()
@@ -654,7 +652,6 @@ def claim(
     check=lambda: None, # raises for faulty data: a new folder stays free
 ):
     "Store the options of the folder; DataError: it was made with others"
-    from mnreward.training import write_json
     folder, text = Path(folder), json.dumps(s)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; output_dir must be a folder")
@@ -685,7 +682,7 @@ def content(
     if not source or not Path(source).exists(): return None
     path, h = Path(source), sha256()
     saved = [] if path.is_file() else sorted(path.rglob("*.arrow"))
-    for file in saved or _files(path):
+    for file in saved or data_files(path):
         h.update(f"{file.relative_to(path)}\0".encode())
         with open(file, "rb") as f:
             while part := f.read(1 << 20): h.update(part)
@@ -808,10 +805,10 @@ def finish(
     found, # from `run_stages`
 ) -> dict:
     "results.json and report.md"
-    from mnreward.training import has_bf16, write_json
+    from mnreward.training import has_bf16
     file = out/"results.json"
     old = json.loads(file.read_text("utf8")) if file.exists() else {}
-    last, place = found["evaluation_stage"], where_and_when()
+    last, place = found["evaluation_stage"], describe_run()
     place["precision"] = ("bfloat16 autocast" if s["bf16"] and has_bf16()
                           else "float32")
     stages = found | dict(evaluation_stage={
@@ -1077,7 +1074,7 @@ def measure(
         found[name] = round(tokens / float(np.median(times)), 1)
         del step
         _free()
-    return found | dict(device=where_and_when()["device"])
+    return found | dict(device=describe_run()["device"])
 
 # %% ../nbs/19_tldr.ipynb #3111f251
 def sft_probe(

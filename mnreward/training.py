@@ -6,12 +6,12 @@
 __all__ = ['defaults', 'card', 'step_weight', 'sampler_for', 'Epochs', 'refuse', 'loss_function', 'step_loss', 'RankingTrainer',
            'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'training_arguments', 'StopAtStep', 'Interrupted',
            'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'check_adapters', 'train', 'read_data',
-           'check_pairs', 'without_prompts_of', 'add_counts', 'user_mistakes', 'load_model', 'put_adapters',
-           'set_max_length', 'tokenize_both', 'run_training', 'save_results', 'evaluate_model', 'write_json',
-           'training_record', 'plot_curves', 'model_card']
+           'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'put_adapters', 'set_max_length',
+           'tokenize_both', 'run_training', 'save_results', 'evaluate_model', 'training_record', 'plot_curves',
+           'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
-import difflib, json, math, os, platform, shutil, signal, sys, threading
+import difflib, math, os, platform, shutil, signal, sys, threading
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import fields
@@ -27,11 +27,12 @@ from transformers.trainer_utils import get_last_checkpoint
 from .backbone import has_adapters, longest_row
 from .collate import RankingSampler
 from .evaluation import evaluate, to_markdown, trainer_metrics
+from .files import load_rankings, write_json
 from .listwise import LOSSES, is_ranking, pick_best, plackett_luce
 from .listwise import tied_wins, with_centring
 from .loss import kwise_loss, prompt_weights
 from .model import Model, RewardOutput, rewards_to_grid
-from .rankings import DataError, load_rankings, prompt_key
+from .rankings import DataError, drop_prompts_of
 from .rankings import wins_of, split_by_prompt, is_usable
 from .sharing import asked_for, fast_attention
 
@@ -573,7 +574,7 @@ def read_data(
     rankings, valid = load(data, report), []
     if eval_data is not None:
         valid = load(eval_data, more)
-        rankings = without_prompts_of(valid, rankings, report)
+        rankings = drop_prompts_of(valid, rankings, report)
         add_counts(report, more)
     elif eval_fraction > 0:
         rankings, valid = split_by_prompt(rankings, eval_fraction, seed)
@@ -593,18 +594,6 @@ def check_pairs(
             "give more data, eval_data, or another eval_fraction")
 
 # %% ../nbs/14_train.ipynb #0f018e31
-def without_prompts_of(
-    valid,  # validation rankings
-    rankings,  # to train on
-    report,  # Counter that is told how many were left out
-):
-    "The rankings whose prompt is not held out"
-    both = {prompt_key(r) for r in valid}
-    kept = [r for r in rankings if prompt_key(r) not in both]
-    if n := len(rankings) - len(kept):
-        report["training rows left out: prompt is in eval_data"] += n
-    return kept
-
 def add_counts(
     report,  # Counter that is told
     more,  # Counter of the validation rankings
@@ -752,16 +741,6 @@ def evaluate_model(
     return evaluate(rankings, model.score(
         [r["prompt"] for r in rankings], [r["ranked_outputs"] for r in rankings],
         share_prompt=share_prompt))
-
-# %% ../nbs/14_train.ipynb #d0e2582d
-def write_json(
-    o, # what json can hold
-    path, # file to write
-):
-    "Write all of it or nothing"
-    part = Path(f"{path}.partial")
-    part.write_text(json.dumps(o, indent=1)+"\n", encoding="utf8")
-    part.replace(path)
 
 # %% ../nbs/14_train.ipynb #01a1ab99
 def training_record(

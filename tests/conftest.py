@@ -27,7 +27,7 @@ def mnreward():
 
 @pytest.fixture(scope="session")
 def rows():
-    from mnreward.rankings import generate_rankings
+    from mnreward.synthetic import generate_rankings
     return generate_rankings(40, k=(2, 5), seed=5)
 
 @pytest.fixture
@@ -40,19 +40,18 @@ def rankings(rows, tmp_path):
 @pytest.fixture(scope="session")
 def backbone(rows, tmp_path_factory):
     "A folder with an untrained T5 encoder and its tokenizer, as a Hub repository has them"
-    from mnreward.cli import small_t5
-    texts = [r["prompt"]+o for r in rows for o in r["ranked_outputs"]]
-    model, path = small_t5(texts), tmp_path_factory.mktemp("backbone")
-    model.backbone.save_pretrained(path)
-    model.tokenizer.save_pretrained(path)
+    from mnreward.synthetic import small_t5
+    path = tmp_path_factory.mktemp("backbone")
+    for part in small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]): part.save_pretrained(path)
     return path
 
 @pytest.fixture(scope="session")
 def reward_model(rows, tmp_path_factory):
     "A folder with a saved reward model"
-    from mnreward.cli import small_t5
+    from mnreward.model import Model
+    from mnreward.synthetic import small_t5
     path = tmp_path_factory.mktemp("reward-model")
-    small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]).save_pretrained(path)
+    Model(*small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]), 4).save_pretrained(path)
     return path
 
 @pytest.fixture(scope="session")
@@ -60,7 +59,7 @@ def decoder(tmp_path_factory):
     "A folder with an untrained Llama and a byte-pair tokenizer of English, as a Hub repository has them"
     import torch, transformers
     from tokenizers import ByteLevelBPETokenizer
-    from mnreward.rankings import load_reading
+    from mnreward.synthetic import load_reading
     t = ByteLevelBPETokenizer()
     t.train_from_iterator([x for r in load_reading() for x in (r["prompt"], *r["ranked_outputs"])], vocab_size=3000, special_tokens=["<end>"], show_progress=False)
     path = tmp_path_factory.mktemp("decoder")

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mnreward.rankings import (create_comparison_dataset, load_rankings,
-                               wins_of, split_by_prompt, is_usable,
-                               prompt_key, write_rankings)
+from mnreward.rankings import create_comparison_dataset, wins_of, split_by_prompt, is_usable, prompt_key
+from mnreward.files import load_rankings, write_rankings
 
 DATA = os.environ.get("MNREWARD_DATA")
 pytestmark = pytest.mark.skipif(

@@ -16,7 +16,7 @@ data = os.environ.get("MNREWARD_DATA")
 def test_a_few_steps_on_human_rankings_lower_the_loss_and_the_saved_model_scores_the_same(name, tmp_path, mnreward):
     if not models[name]: pytest.skip(f"the package that carries {name} is not installed")
     from mnreward import Model
-    from mnreward.rankings import load_rankings
+    from mnreward.files import load_rankings
     from mnreward.training import RankingTrainer, load_model, run_training, training_arguments
     rows = [r for r in load_rankings(Path(data)/"tldr/comparisons/batch18.json") if len(r["ranked_outputs"]) == 4][:2]
     out = tmp_path/"out"

@@ -1,18 +1,17 @@
 "One SGD step on 12 prompts; with torchrun each process takes its share. usage: two_processes.py OUT SIZE [LAYOUT of a decoder [lora]]"
 import sys, torch
 from transformers import TrainingArguments
-from mnreward.cli import small_t5
 from mnreward.collate import RankingSampler
-from mnreward.rankings import generate_rankings
+from mnreward.model import Model
+from mnreward.synthetic import generate_rankings, small_t5
 from mnreward.training import RankingTrainer
 
 out, size = sys.argv[1], int(sys.argv[2])
 rows = generate_rankings(11, k=(2, 5), seed=0)
-model = small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]])
+model = Model(*small_t5([r["prompt"]+o for r in rows for o in r["ranked_outputs"]]), 4)
 layout, lora = ([*sys.argv[3:], None, None])[:2]
 if layout:
     from transformers import LlamaConfig, LlamaModel
-    from mnreward.model import Model
     torch.manual_seed(0)
     model = Model(LlamaModel(LlamaConfig(vocab_size=len(model.tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)), model.tokenizer)
 if lora: model.add_adapters(rank=2)

@@ -10,8 +10,9 @@ import argparse, importlib.util, json, os, platform, tempfile, time
 from pathlib import Path
 import torch, transformers
 from mnreward.evaluation import compare, evaluate, longer_wins
-from mnreward.rankings import load_rankings, split_by_prompt
-from mnreward.training import RankingTrainer, load_model, run_training, tokenize_both, training_arguments, write_json
+from mnreward.files import load_rankings, write_json
+from mnreward.rankings import split_by_prompt
+from mnreward.training import RankingTrainer, load_model, run_training, tokenize_both, training_arguments
 
 grid = [(lr, 1) for lr in (5e-5, 1.5e-4, 4e-4)]  # learning rate, epochs; evaluated every half epoch
 

@@ -24,7 +24,7 @@ def main():
     p.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1]/"results"/"lengths.json")
     a = p.parse_args()
     import mnreward, numpy as np, tokenizers, transformers
-    from mnreward.rankings import load_rankings
+    from mnreward.files import load_rankings
     from mnreward.tokens import RankingDataset
     folder = a.tokenizer or minilm()
     tok = transformers.AutoTokenizer.from_pretrained(folder)

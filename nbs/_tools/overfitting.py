@@ -17,7 +17,8 @@ import torch, transformers
 from mnreward import evaluate, generate_rankings, load_rankings, split_by_prompt
 from mnreward.evaluation import judgements, model_measures, longer_wins, ratios, resample, summary, unit_sums
 from mnreward.rankings import prompt_key, is_usable
-from mnreward.training import load_model, write_json
+from mnreward.files import write_json
+from mnreward.training import load_model
 import top_layers as tl
 
 files = dict(e2e="rankings/e2e_quality.jsonl", gec="rankings/gec_grundkiewicz2015.jsonl", tldr="tldr/comparisons/batch18.json")

@@ -45,7 +45,7 @@ def main():
     p.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1]/"results"/"policy_wins.json")
     a = p.parse_args()
     import mnreward, numpy
-    from mnreward.rankings import load_rankings
+    from mnreward.files import load_rankings
     report = Counter()
     rows = load_rankings(os.environ["MNREWARD_DATA"] + "/tldr/comparisons", report=report)
     batches = count(rows)

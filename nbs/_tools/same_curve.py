@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch, transformers
 from mnreward import load_rankings
-from mnreward.training import RankingTrainer, load_model, run_training, training_arguments, write_json
+from mnreward.files import write_json
+from mnreward.training import RankingTrainer, load_model, run_training, training_arguments
 
 def losses(data, model, share_prompt, steps, prompts_per_step, max_length, seed=0, learning_rate=1e-5):
     "Loss of every step, layout, and the cells (tokens with padding) that were encoded"

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from mnreward import compare, evaluate, fit_bradley_terry, load_rankings, split_by_prompt
 from mnreward.evaluation import best_of_k, judgements, longer_wins
 from mnreward.rankings import prompt_key, is_usable
-from mnreward.training import load_model, write_json
+from mnreward.files import write_json
+from mnreward.training import load_model
 import top_layers as tl
 from overfitting import minilm, paired, together
 

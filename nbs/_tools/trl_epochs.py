@@ -16,9 +16,10 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PrinterCallback, TrainingArguments
 
 from mnreward.bench import BenchSettings, attention_for, bench_model, bench_tokenizer, count_cells, interleaved, model_shape
-from mnreward.bench import pair_items, repeat_ratio, step_flops, summary_lines, where_and_when
+from mnreward.bench import pair_items, repeat_ratio, step_flops, summary_lines
+from mnreward.files import describe_run, write_json
 from mnreward.rankings import DataError
-from mnreward.training import RankingTrainer, write_json
+from mnreward.training import RankingTrainer
 
 def import_trl():
     "TRL's RewardConfig and RewardTrainer; DataError says how to get them"
@@ -129,7 +130,7 @@ def read_results(path):
         fields = {k: v for k, v in results["settings"].items() if k in BenchSettings.__dataclass_fields__}
         settings, device = BenchSettings(**fields), results["device"]
     except (KeyError, TypeError, AttributeError): raise DataError(f"{path} is no result of `mnreward bench --out {path}`") from None
-    here = where_and_when()["device"]
+    here = describe_run()["device"]
     if device != here: raise DataError(f"{path} was measured on {device}, and this is {here}: run mnreward bench here first")
     return results, settings
 
@@ -143,7 +144,7 @@ def store_comparison(path, say):
         compared.append(compare_trl(model, s.items(model, 2*s.prompts, K), s.prompts, min(3, s.repeats), s.bound))
         say(f"K={K}: an epoch of TRL takes {compared[-1]['median']:.2f} times ours")
     results["trl"] = compared
-    results["versions"]["trl"] = where_and_when()["versions"]["trl"]
+    results["versions"]["trl"] = describe_run()["versions"]["trl"]
     write_json(results, path)
     return results
 
