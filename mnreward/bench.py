@@ -607,18 +607,48 @@ def run_measurements(
 
 # %% ../nbs/17_cost_of_k.ipynb #537e2973
 def run_bench(
-    preset=None,  # toy, cpu or gpu; None: gpu where there is one, else cpu
-    ks=(2, 3, 4, 6, 9),  # numbers of completions
-    repeats=5,  # timed steps of each way
-    prompt=350,  # tokens
-    completion=40,  # tokens
-    *, trl=False,  # without effect: nbs/_tools/trl_epochs.py compares
-    out=None,  # JSON file to write when all is done; must not exist
-    peak_tflops=None,  # of the device; None: from `peaks`
-    seed=0,  # of weights, ids and lengths
-    say=lambda line: None,  # is told of each result
+    preset=None, ks=(2, 3, 4, 6, 9), repeats: int = 5, prompt: int = 350,
+    completion: int = 40, *, out=None, no_trl: bool = False,
+    peak_tflops: float | None = None, seed: int = 0, say=lambda line: None,
 ) -> dict:
-    "Measure all; DataError: the settings cannot be"
+    """Measure what K completions cost on this machine.
+
+    Parameters
+    ----------
+    preset : str, optional
+        Size of the model: toy, cpu or gpu (default gpu where there is one, else
+        cpu).
+    ks : list of int
+        Numbers of completions.
+    repeats : int, at least 1
+        Timed steps of each way.
+    prompt : int, at least 1
+        Tokens of it.
+    completion : int, at least 1
+        Tokens of each.
+    out : str or Path, optional
+        JSON file to write when all is done; must not exist.
+    no_trl : bool
+        Accepted, and without effect: the comparison with TRL is
+        nbs/_tools/trl_epochs.py.
+    peak_tflops : float, optional
+        Dense bfloat16 peak of the GPU, for its utilisation (default: known for
+        some).
+    seed : int
+        Of weights, ids and lengths.
+    say : callable, a function of a line
+        Is told of each result.
+
+    Returns
+    -------
+    dict
+        Settings, device, seconds, cells, memory.
+
+    Raises
+    ------
+    DataError
+        Settings that cannot be.
+    """
     device = describe_run()
     settings = bench_settings(
         preset, ks, repeats=repeats, prompt=prompt, completion=completion,

@@ -565,8 +565,8 @@ def shift(
     batch_size=32, # bounds memory only
 ) -> dict:
     "Make the references score 0 on average; their mean before and after"
-    from mnreward.cli import answerable, reward_model
-    model, report = reward_model(folder), Counter()
+    from mnreward.scoring import answerable, load_reward_model
+    model, report = load_reward_model(folder), Counter()
     posts = some_left(answerable(posts, [model], report), "post")
     ask = [p["prompt"] for p in posts], [p["ranked_outputs"] for p in posts]
     mean = model.shift_to_reference(*ask, batch_size) # of the raw rewards
@@ -583,9 +583,9 @@ def judge(
     bf16=False, # compute as in training, where the GPU can
 ) -> dict: # name -> evaluation, above_longer_wins, data
     "Evaluate on each set, and against longer-wins on the same rows"
-    from mnreward.cli import answerable, reward_model, rewards_of
+    from mnreward.scoring import answerable, load_reward_model, rewards_of
     from mnreward.evaluation import compare, evaluate, longer_wins
-    model, found = reward_model(folder), {}
+    model, found = load_reward_model(folder), {}
     for name, rows in sets.items():
         report = Counter()
         rows = [r for r in answerable(rows, [model], report) if is_usable(r)]
@@ -735,16 +735,46 @@ def curve(sets, seed):
 
 # %% ../nbs/19_tldr.ipynb #fe06cfaa
 def replicate(
-    preset, # a name in `presets`
-    output_dir, # folder for everything
-    comparisons=None, posts=None, cnndm=None, # paths; None: the Hub
-    limit=None, # most posts, rankings and rankings of each set; None: all
-    seed=0, # of everything random
-    say=print, # is told what happens
-    logging=None, # options of TrainingArguments on what is shown
-    **overrides, # of the preset's values
-) -> dict: # also results.json and report.md
-    "The whole recipe, less the stages that are finished; DataError"
+    preset, output_dir="tldr", comparisons=None, posts=None, cnndm=None,
+    limit: int | None = None, seed: int = 0, say=print, logging=None, **overrides,
+) -> dict:
+    """The whole recipe, less the stages that are finished.
+
+    Parameters
+    ----------
+    preset : str
+        Model and card: t4, 24gb, h100-t5, h100-1b, h100-3b, tiny, tiny-t5.
+    output_dir : str or Path
+        Folder for both models, results.json and report.md.
+    comparisons : str, optional
+        File or folder of comparisons or rankings (default: OpenAI's, from the
+        Hub).
+    posts : str, optional
+        File or folder of posts with their TL;DR (default: from the Hub).
+    cnndm : str, optional
+        Comparisons of news, for the transfer test (default: those among the
+        held-out comparisons).
+    limit : int, at least 1
+        Most posts, rankings, and rankings of each held-out set.
+    seed : int
+        Of everything random.
+    say : callable, a function of a line
+        Is told what happens.
+    logging : dict, optional
+        Options of TrainingArguments on what is shown.
+    **overrides
+        Other values of the preset.
+
+    Returns
+    -------
+    dict
+        Also results.json and report.md.
+
+    Raises
+    ------
+    DataError
+        What is wrong with the data or an option.
+    """
     if int(os.environ.get("WORLD_SIZE", 1)) > 1: raise DataError(
         "the recipe runs in one process: start it without torchrun")
     if limit is not None and limit < 4: raise DataError(

@@ -15,15 +15,13 @@ KNOWN = {
     "tldr: imports bench inside a function",
     "tldr: imports bench._attention",
     "tldr: imports bench._wait",
-    "tldr: imports cli",
-    "tldr: imports cli inside a function",
     "tldr: imports evaluation inside a function",
     "tldr: imports model inside a function",
+    "tldr: imports scoring inside a function",
     "tldr: imports tokens inside a function",
     "tldr: imports training inside a function",
 }
 KNOWN_COUNTS = {
-    "cli": {"spilled": 12},
     "files": {"spilled": 6},
     "synthetic": {"spilled": 1},
     "tldr": {"spilled": 35},

@@ -48,3 +48,10 @@ def test_readme_links_to_files_that_exist():
 def test_readme_gives_the_two_commands():
     text = (root/"README.md").read_text()
     assert "&& mnreward demo" in text and "pip install -e '.[dev]' && pytest" in text
+
+@pytest.mark.parametrize("command", ["", *"train score evaluate rankings bench tldr demo".split()])
+def test_no_help_loads_torch_transformers_or_datasets(command):
+    code = (f"import sys; from mnreward.cli import main\ntry: main({[*command.split(), '--help']})\nexcept SystemExit: pass\n"
+            "print(*[m for m in ('torch', 'transformers', 'datasets') if m in sys.modules], file=sys.stderr)")
+    r = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert r.returncode == 0 and "usage: mnreward" in r.stdout and not r.stderr.split(), r.stderr
