@@ -55,7 +55,7 @@ def _value(node):
     try: return ast.literal_eval(node)
     except ValueError: return ast.unparse(node)
 
-# %% ../nbs/20_cli.ipynb #e042a4ba
+# %% ../nbs/20_cli.ipynb #a76cc2d7
 def positive(
     text,  # as given
 ) -> int:
@@ -413,7 +413,9 @@ def tldr_command(set, plan, preset, **args):
     quiet_loading()
     given = given_values(set)
     if plan: return show_plan(preset, given)
-    found = replicate(preset, say=partial(print, flush=True), **args, **given)
+    try: found = replicate(preset, say=partial(print, flush=True), **args, **given)
+    finally: leave_processes()
+    if int(os.environ.get("RANK", 0)): return
     out = args["output_dir"]
     print(f"\n{summary_table(found['evaluation'])}\n\nreward model: "
           f"{out}/reward\nresults.json, report.md: {out}")

@@ -1,5 +1,5 @@
 "`mnreward tldr` from files to a report: what a second call does, interrupted stages, faults in one line"
-import importlib.util, json, os
+import importlib.util, json, os, subprocess, sys
 from pathlib import Path
 import pytest
 
@@ -227,10 +227,24 @@ def test_with_lora_the_saved_reward_model_is_ordinary_and_little_has_moved(tmp_p
     moved = {k for k in a if not torch.equal(a[k], b[k])}
     assert "head.weight" in moved and all("proj" in k for k in moved - {"head.weight"}) and len(moved) > 8
 
-def test_a_torchrun_is_refused(tmp_path, mnreward, files, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    rc, _, err = mnreward("tldr", "--preset", "tiny", "--output_dir", tmp_path/"o", *files)
-    assert rc == 2 and "one process" in err
+def test_two_processes_run_the_recipe_to_the_report_of_one(tmp_path, files):
+    "All four stages under torchrun, and again: nothing is repeated"
+    quiet = "disable_tqdm=True, logging_strategy='no', use_cpu=True"
+    code = f"from mnreward.tldr import replicate; replicate('tiny', {str(tmp_path/'two')!r}, **{paths(files)!r}, logging=dict({quiet}))"
+    script = tmp_path/"recipe.py"
+    script.write_text(code.replace("PosixPath(", "str("))
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(script)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    for said in ("evaluation_stage ...", "not repeated"):
+        r = subprocess.run(run, capture_output=True, text=True, env=env, timeout=300)
+        assert r.returncode == 0 and r.stdout.count(said) == (4 if said == "not repeated" else 1), r.stdout + r.stderr[-2000:]
+    from mnreward.tldr import replicate
+    one = replicate("tiny", tmp_path/"one", **paths(files), logging=dict(disable_tqdm=True, logging_strategy="no"), say=lambda line: None)
+    two = json.loads((tmp_path/"two/results.json").read_text())
+    for name in ("posts", "steps", "tokens"): assert one["stages"]["sft_stage"][name] == two["stages"]["sft_stage"][name]
+    for name in ("loss_before", "loss_after"): assert one["stages"]["sft_stage"][name] == pytest.approx(two["stages"]["sft_stage"][name], abs=1e-3)
+    assert one["stages"]["reward_stage"]["steps"] == two["stages"]["reward_stage"]["steps"]
+    assert (tmp_path/"two/report.md").exists() and not [*(tmp_path/"two").rglob("checkpoint-*")]
 
 @pytest.mark.skipif(not data, reason="MNREWARD_DATA is not set: no human comparisons")
 def test_the_recipe_runs_on_real_posts_and_comparisons(tmp_path, mnreward):
