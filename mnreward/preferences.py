@@ -4,50 +4,83 @@
 
 # %% auto #0
 __all__ = ['log_likelihood', 'reachable', 'groups', 'components', 'strong_components', 'check_wins', 'gap_kind', 'derivatives',
-           'objective', 'maximise', 'sets', 'check_finite', 'check_reference', 'Fit', 'fit_bradley_terry', 'profile',
-           'bisect', 'profile_interval']
+           'objective', 'maximise', 'groups_as_text', 'check_finite', 'check_reference', 'Fit', 'fit_bradley_terry',
+           'profile', 'bisect', 'profile_interval']
 
-# %% ../nbs/01_preferences.ipynb #4151229a
+# %% ../nbs/01_preferences.ipynb #cf5d59da
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 import numpy as np
+from numpy.typing import ArrayLike
 
-# %% ../nbs/01_preferences.ipynb #d108a86c
-def log_likelihood(
-    rewards,  # r (n,) finite
-    wins,     # w (n, n) >= 0: how often i was preferred to j
-) -> float:   # in nats, at most 0
-    "Bradley-Terry log-likelihood of a table of wins"
+# %% ../nbs/01_preferences.ipynb #8e2148f3
+def log_likelihood(rewards: ArrayLike, wins: ArrayLike) -> float:
+    """Compute the Bradley-Terry log-likelihood of a table of wins.
+
+    Parameters
+    ----------
+    rewards : array_like
+        r (n,), finite.
+    wins : array_like
+        w (n, n) >= 0: how often i was preferred to j.
+
+    Returns
+    -------
+    float
+        In nats, at most 0.
+    """
     r = np.asarray(rewards, dtype=float)
-    gap = r[:, None] - r                             # (n, n)
-    return float(-(wins * np.logaddexp(0, -gap)).sum())
+    gap = r[:, None] - r  # (n, n)
+    return float(-(np.asarray(wins) * np.logaddexp(0, -gap)).sum())
 
 # %% ../nbs/01_preferences.ipynb #04381b65
 def reachable(
-    arrows,        # (n, n) bool: an arrow from i to j
-) -> np.ndarray:   # (n, n) bool: a path from i to j, or i is j
+    arrows,  # (n, n) bool: an arrow from i to j
+) -> np.ndarray:  # (n, n) bool: a path from i to j, or i is j
     "Transitive closure of a graph, by squaring"
     reach = np.asarray(arrows, dtype=bool) | np.eye(len(arrows), dtype=bool)
     for _ in range((len(reach) - 1).bit_length()):
         reach = reach.astype(np.float32) @ reach > 0
     return reach
 
+# %% ../nbs/01_preferences.ipynb #0d97158a
 def groups(mutual):
     "(n,) group of each item, numbered by first member; mutual (n, n) bool"
     return np.unique(mutual.argmax(1), return_inverse=True)[1]
 
-# %% ../nbs/01_preferences.ipynb #72fbb38e
-def components(
-    wins,          # w (n, n) >= 0
-) -> np.ndarray:   # (n,) number of each item's component, from 0
-    "Items that chains of comparisons connect, whoever won"
+# %% ../nbs/01_preferences.ipynb #51999f9f
+def components(wins: ArrayLike) -> np.ndarray:
+    """Number the components: items that comparisons connect, whoever won.
+
+    Parameters
+    ----------
+    wins : array_like
+        w (n, n) >= 0: how often i was preferred to j.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,), number of each item's component, from 0.
+    """
     w = check_wins(wins)
     return groups(reachable(w + w.T > 0))
 
-def strong_components(
-    wins,          # w (n, n) >= 0
-) -> np.ndarray:   # (n,) number of each item's strong component, from 0
-    "Items that chains of wins connect both ways (Ford, 1957)"
+def strong_components(wins: ArrayLike) -> np.ndarray:
+    """Number the strong components: chains of wins lead both ways.
+
+    Ford (1957).
+
+    Parameters
+    ----------
+    wins : array_like
+        w (n, n) >= 0: how often i was preferred to j.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,), number of each item's strong component, from 0.
+    """
     reach = reachable(check_wins(wins) > 0)
     return groups(reach & reach.T)
 
@@ -67,23 +100,32 @@ def check_wins(wins):
                          "nothing: set the diagonal of wins to 0")
     return w
 
-# %% ../nbs/01_preferences.ipynb #a0a4de1f
-def gap_kind(
-    wins,          # w (n, n) >= 0
-) -> np.ndarray:   # (n, n) str: "finite", "+inf", "-inf" or "free"
-    "What maximum likelihood makes of each gap r_i - r_j"
+# %% ../nbs/01_preferences.ipynb #bb33492c
+def gap_kind(wins: ArrayLike) -> np.ndarray:
+    """Tell what maximum likelihood makes of each gap r_i - r_j.
+
+    Parameters
+    ----------
+    wins : array_like
+        w (n, n) >= 0: how often i was preferred to j.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, n) of "finite", "+inf", "-inf" or "free".
+    """
     reach = reachable(check_wins(wins) > 0)
     return np.select([reach & reach.T, reach, reach.T],
                      ["finite", "+inf", "-inf"], "free")
 
 # %% ../nbs/01_preferences.ipynb #1460258c
 def derivatives(
-    r,          # rewards (n,)
-    w,          # wins (n, n)
-    l2=0.,      # lambda >= 0
-):              # gradient (n,), information (n, n)
+    r,  # rewards (n,)
+    w,  # wins (n, n)
+    l2=0.0,  # lambda >= 0
+):  # gradient (n,), information (n, n)
     "First and minus second derivatives of the penalised log-likelihood"
-    p = (1 + np.tanh((r[:, None] - r) / 2)) / 2      # (n, n)
+    p = (1 + np.tanh((r[:, None] - r) / 2)) / 2  # (n, n)
     h = -(w + w.T) * p * p.T
     np.fill_diagonal(h, l2 - h.sum(1))
     return (w * p.T - w.T * p).sum(1) - l2 * r, h
@@ -94,16 +136,17 @@ def objective(r, w, l2):
 
 # %% ../nbs/01_preferences.ipynb #c720192d
 def maximise(
-    w,              # wins (n, n)
-    r,              # (n,) where to begin, mean 0 in each component
-    l2=0.,          # lambda
-    a=None,         # (n,) sums to 0: keep a @ r constant
-    tol=1e-12,      # stop when the gain promised is below tol (1 + |value|)
+    w,  # wins (n, n)
+    r,  # (n,) where to begin, mean 0 in each component
+    l2=0.0,  # lambda
+    a=None,  # (n,) sums to 0: keep a @ r constant
+    *,
+    tol=1e-12,  # stop when the gain promised is below tol (1 + |value|)
     max_steps=100,  # RuntimeError after so many
-):                  # rewards (n,), steps
+):  # rewards (n,), steps
     "Newton's method with steps halved until the objective rises"
     group = components(w)
-    same = group[:, None] == group                   # (n, n)
+    same = group[:, None] == group  # (n, n): J
     for step in range(1, max_steps + 1):
         g, h = derivatives(r, w, l2)
         d = np.linalg.solve(h + same, g)
@@ -117,7 +160,7 @@ def maximise(
     raise RuntimeError(f"no convergence in {max_steps} steps")
 
 # %% ../nbs/01_preferences.ipynb #0c1b2217
-def sets(group, names):
+def groups_as_text(group, names):
     "The groups as text: {a, b}, one for each number"
     member = lambda k: [str(names[i]) for i in np.flatnonzero(group == k)]
     return ["{" + ", ".join(member(k)) + "}" for k in range(max(group) + 1)]
@@ -125,53 +168,89 @@ def sets(group, names):
 def check_finite(w, names):
     "ValueError that names the strong components if a maximum is infinite"
     group = strong_components(w)
-    inside = np.eye(len(w))[group].T         # (groups, n), rows too many: 0
-    beats = (inside @ w @ inside.T > 0) & ~np.eye(len(w), dtype=bool)
-    if not beats.any(): return
-    text = sets(group, names)
+    text = groups_as_text(group, names)
+    beats = {(group[i], group[j]) for i, j in np.argwhere(w > 0)}
     pairs = "; ".join(f"{text[j]} never beat {text[i]}"
-                      for i, j in np.argwhere(beats))
-    raise ValueError(f"no finite maximum: {pairs}. Give a penalty l2 > 0, "
-                     "or fit the strong components apart")
+                      for i, j in sorted(beats) if i != j)
+    if pairs:
+        raise ValueError(f"no finite maximum: {pairs}. Give a penalty l2 > 0, "
+                         "or fit the strong components apart")
 
 # %% ../nbs/01_preferences.ipynb #ad2d2033
 def check_reference(reference, group, names):
     "(n,) the reference of each item, None for the mean; or ValueError"
-    parts = sets(group, names)
+    parts = groups_as_text(group, names)
+    if reference is None and len(parts) == 1: return None
     if reference is None:
-        if len(parts) == 1: return None
-        raise ValueError(f"{len(parts)} components, between which nothing "
-            f"is known: {', '.join(parts)}. Give a list with one reference "
-            "for each of them")
+        raise ValueError(
+            f"{len(parts)} components, between which nothing is known: "
+            f"{', '.join(parts)}. Give a list with one reference for each of them")
     chosen = np.atleast_1d(reference).tolist()
     if any(not 0 <= k < len(group) for k in chosen):
         raise ValueError(f"reference {chosen} with {len(group)} items")
     if sorted(group[chosen].tolist()) != list(range(len(parts))):
         raise ValueError(f"reference {chosen}: give one item of each of "
                          f"the components {', '.join(parts)}")
-    of = dict(zip(group[chosen].tolist(), chosen))
-    return np.array([of[k] for k in group.tolist()])
+    return np.array(chosen)[np.argsort(group[chosen])][group]
 
-# %% ../nbs/01_preferences.ipynb #5e051f27
+# %% ../nbs/01_preferences.ipynb #9510a704
 class Fit(NamedTuple):
-    "What `fit_bradley_terry` returns"
-    rewards: np.ndarray     # r (n,)
-    errors: np.ndarray      # (n,) standard errors, 0 at a reference
-    covariance: np.ndarray  # (n, n) of the rewards
-    log_likelihood: float   # without the penalty
-    steps: int              # of Newton's method
+    """Rewards with their standard errors, as `fit_bradley_terry` gives them.
 
-# %% ../nbs/01_preferences.ipynb #62df441e
+    Attributes
+    ----------
+    rewards : numpy.ndarray
+        r (n,).
+    errors : numpy.ndarray
+        (n,), standard errors; 0 at a reference.
+    covariance : numpy.ndarray
+        (n, n), of the rewards.
+    log_likelihood : float
+        In nats, without the penalty.
+    steps : int
+        Of Newton's method.
+    """
+    rewards: np.ndarray
+    errors: np.ndarray
+    covariance: np.ndarray
+    log_likelihood: float
+    steps: int
+
+# %% ../nbs/01_preferences.ipynb #fae05b51
 def fit_bradley_terry(
-    wins,            # w (n, n) >= 0; a tie is half a win each way
-    l2=0.,           # lambda >= 0 of the penalty; 0 is maximum likelihood
-    reference=None,  # item with reward 0, one per component; None: mean 0
-    names=None,      # n names for error messages, default the numbers
-    max_steps=100,   # of Newton's method
-) -> Fit:            # rewards with their standard errors
-    """Bradley-Terry rewards of n items (1952). ValueError where nothing
-    fixes them: several components without references, or l2=0 and a graph
-    that is not strongly connected (Ford, 1957)."""
+    wins: ArrayLike, l2: float = 0.0,
+    reference: int | Sequence[int] | None = None,
+    names: Sequence | None = None, max_steps: int = 100,
+) -> Fit:
+    """Fit Bradley-Terry rewards to a table of wins (Bradley, Terry 1952).
+
+    Parameters
+    ----------
+    wins : array_like
+        w (n, n) >= 0: how often i was preferred to j; a tie is half a win
+        each way.
+    l2 : float
+        lambda >= 0 of the penalty; 0 is maximum likelihood.
+    reference : int or sequence of int, optional
+        Item with reward 0, one for each component; None: the mean is 0.
+    names : sequence, optional
+        Names of the items in error messages; their numbers by default.
+    max_steps : int
+        Of Newton's method.
+
+    Returns
+    -------
+    Fit
+        Rewards, their standard errors and covariance.
+
+    Raises
+    ------
+    ValueError
+        Nothing fixes the rewards: several components without references,
+        or l2=0 and a graph that is not strongly connected (Ford, 1957).
+    RuntimeError
+        No convergence in `max_steps`.
+    """
     w = check_wins(wins)
     if not 0 <= l2 < np.inf: raise ValueError(f"l2 is {l2}, not >= 0")
     names = range(len(w)) if names is None else names
@@ -179,7 +258,7 @@ def fit_bradley_terry(
     zero = check_reference(reference, group, names)
     if l2 == 0: check_finite(w, names)
     r, steps = maximise(w, np.zeros(len(w)), l2, max_steps=max_steps)
-    same = group[:, None] == group                   # (n, n)
+    same = group[:, None] == group  # (n, n): J
     away = 1 / len(w) if zero is None else np.eye(len(w))[zero]
     t = np.eye(len(w)) - away
     c = t @ np.linalg.inv(derivatives(r, w, l2)[1] + same) @ t.T
@@ -188,17 +267,18 @@ def fit_bradley_terry(
 
 # %% ../nbs/01_preferences.ipynb #f81138d6
 def profile(
-    w,      # wins (n, n), one component
-    a,      # (n,) sums to 0: the contrast a @ r
-    t,      # its value
-    r,      # (n,) the best rewards
-    l2=0.,  # lambda
+    w,  # wins (n, n), one component
+    a,  # (n,) sums to 0: the contrast a @ r
+    t,  # its value
+    r,  # (n,) the best rewards
+    l2=0.0,  # lambda
 ) -> float:
     "Best penalised log-likelihood among rewards with a @ r = t"
     u = np.linalg.solve(derivatives(r, w, l2)[1] + 1, a)
     start = r + u * (t - a @ r) / (a @ u)
     return objective(maximise(w, start, l2, a)[0], w, l2)
 
+# %% ../nbs/01_preferences.ipynb #1f3976fc
 def bisect(f, inside, step, tol):
     "Where f turns negative, from `inside` (f >= 0) in steps that double"
     outside = inside + step
@@ -211,16 +291,36 @@ def bisect(f, inside, step, tol):
         else: outside = middle
     return (inside + outside) / 2
 
-# %% ../nbs/01_preferences.ipynb #57dd0258
+# %% ../nbs/01_preferences.ipynb #669b75a7
 def profile_interval(
-    wins,       # w (n, n) >= 0
-    item,       # i
-    reference,  # j, in the same component
-    l2=0.,      # lambda >= 0
-    level=.95,  # of the interval, between 0 and 1
-    names=None, # n names for error messages
-):              # low, high of r_i - r_j
-    "Profile-likelihood interval of a gap; ValueError as in the fit"
+    wins: ArrayLike, item: int, reference: int, l2: float = 0.0, *,
+    level: float = 0.95, names: Sequence | None = None,
+) -> tuple[float, float]:
+    """Find the profile-likelihood interval of a gap (Wilks, 1938).
+
+    Parameters
+    ----------
+    wins : array_like
+        w (n, n) >= 0: how often i was preferred to j.
+    item, reference : int
+        The gap is that of `item` to `reference`, in the same component.
+    l2 : float
+        lambda >= 0 of the penalty.
+    level : float
+        Of the interval, between 0 and 1.
+    names : sequence, optional
+        Names of the items in error messages; their numbers by default.
+
+    Returns
+    -------
+    tuple of float
+        Low and high end.
+
+    Raises
+    ------
+    ValueError
+        Nothing connects the two items, or as in `fit_bradley_terry`.
+    """
     w, group = check_wins(wins), components(wins)
     names = range(len(w)) if names is None else names
     if item == reference or group[item] != group[reference]:
@@ -229,10 +329,11 @@ def profile_interval(
     keep = np.flatnonzero(group == group[item])
     w, names = w[keep][:, keep], [names[k] for k in keep]
     fit = fit_bradley_terry(w, l2, names=names)
-    a = 1. * (keep == item) - (keep == reference)          # (n,)
+    a = 1. * (keep == item) - (keep == reference)  # (n,)
     top, best = a @ fit.rewards, objective(fit.rewards, w, l2)
     drop = NormalDist().inv_cdf((1 + level) / 2)**2 / 2
     f = lambda t: profile(w, a, t, fit.rewards, l2) - best + drop
     error = np.sqrt(a @ fit.covariance @ a)
-    return tuple(float(bisect(f, top, step, 1e-5 * min(error, 1)))
+    low, high = (float(bisect(f, top, step, 1e-5 * min(error, 1)))
                  for step in (-error, error))
+    return low, high
