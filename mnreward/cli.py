@@ -55,7 +55,7 @@ def _value(node):
     try: return ast.literal_eval(node)
     except ValueError: return ast.unparse(node)
 
-# %% ../nbs/20_cli.ipynb #a76cc2d7
+# %% ../nbs/20_cli.ipynb #67dff7c7
 def positive(
     text,  # as given
 ) -> int:
@@ -86,7 +86,8 @@ def add_options(
             parser.add_argument("file", metavar="FILE", help=text,
                                 nargs="?" if function == "train" else None)
             continue
-        how = dict(required=True) if default is ... else dict(default=default)
+        must = default is ... or (function, name) == ("run_bench", "out")
+        how = dict(required=True) if must else dict(default=default)
         if default not in (..., None, False, ""):
             many = default if isinstance(default, tuple) else [default]
             text += f" (default {','.join(map(str, many))})"
@@ -370,7 +371,6 @@ def bench_command(**args):
     from functools import partial
     from mnreward.bench import run_bench, summary_lines
     quiet_loading()
-    if not args["out"]: raise DataError("say with --out which JSON file to write")
     if args["peak_tflops"] is not None and not 0 < args["peak_tflops"] < 1e6:
         raise DataError("peak_tflops must be above 0")
     with warnings.catch_warnings():
@@ -505,7 +505,8 @@ def show_demo(
     for key, name in (("model", "this model"), ("longer", "longer completion wins"),
                       ("words", "bag of words, completion alone")):
         if key not in found:
-            print(f"  {name:<32}(needs scikit-learn: pip install 'mnreward[book]')")
+            print(f"  {name:<32}left out, needs scikit-learn: "
+                  "pip install 'mnreward[book]'")
             continue
         a = found[key]["accuracy"]
         print(f"  {name:<32}{a['value']:.3f}  ({a['low']:.3f} to {a['high']:.3f})")

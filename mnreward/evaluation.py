@@ -7,11 +7,10 @@ __all__ = ['pair_scores', 'row_name', 'metadata', 'row_labels', 'row_judgements'
            'trainer_metrics', 'unit_sums', 'resample', 'number', 'summary', 'ratios', 'estimates', 'best_set',
            'best_of_k', 'kendall_tau', 'mass_bins', 'calibration_error', 'calibrated_errors', 'calibration_slope',
            'group_measures', 'row_means', 'model_measures', 'ranking_measures', 'calibration', 'counts', 'baselines',
-           'evaluate', 'longer_wins', 'word_counts', 'fit_words', 'bag_of_words', 'compare', 'table_line',
-           'group_lines', 'to_markdown', 'plot_bins', 'plot_groups', 'plot_evaluation']
+           'evaluate', 'longer_wins', 'bag_of_words', 'compare', 'table_line', 'group_lines', 'to_markdown',
+           'plot_bins', 'plot_groups', 'plot_evaluation']
 
 # %% ../nbs/13_evaluate.ipynb #3fa7464e
-import re
 from typing import NamedTuple
 import numpy as np
 from .rankings import prompt_key, wins_of
@@ -441,59 +440,47 @@ def longer_wins(
     return [[float(len(y.strip())) for y in row["ranked_outputs"]]
             for row in rows]
 
-# %% ../nbs/13_evaluate.ipynb #7df72686
-def word_counts(rows, vocabulary=None, min_count=2):
-    "Counts of words in all completions: (vocabulary, (completion, word))"
-    texts = [re.findall(r"\w+|[^\w\s]", y.lower())
-             for row in rows for y in row["ranked_outputs"]]
-    if vocabulary is None:
-        seen = {}
-        for text in texts:
-            for word in {*text}: seen[word] = seen.get(word, 0) + 1
-        words = sorted(w for w in seen if seen[w] >= min_count)
-        vocabulary = {w: n for n, w in enumerate(words)}
-    pairs = [(n, vocabulary[w]) for n, text in enumerate(texts)
-             for w in text if w in vocabulary]
-    return vocabulary, np.array(pairs, dtype=int).reshape(-1, 2)
-
-# %% ../nbs/13_evaluate.ipynb #b056f775
-def fit_words(
-    t,       # Judgements to learn from
-    pairs,   # (M, 2) completion and word of each occurrence
-    size,    # number of words
-    l2=1.,   # precision of the prior on a word's weight
-    steps=100,     # at most, of L-BFGS
-) -> np.ndarray:   # (size,) weights u; one zero where there is no word
-    "Minimise the K-wise loss summed over rankings, plus l2 / 2 |u|^2."
-    import torch
-    at, word, i, j = map(torch.tensor, (*pairs.T, t.winner, t.loser))
-    w = torch.tensor(t.importance[t.row] * t.weight / t.total[t.row])
-    u = torch.zeros(max(size, 1), dtype=torch.float64, requires_grad=True)
-    zeros = torch.zeros(int(t.start[-1]), dtype=torch.float64)
-    optimiser = torch.optim.LBFGS([u], max_iter=steps,
-                                  line_search_fn="strong_wolfe")
-    def loss():
-        optimiser.zero_grad()
-        r = zeros.index_add(0, at, u[word])                   # (N,)
-        fit = -torch.nn.functional.logsigmoid(r[i] - r[j])    # (P,)
-        total = (w @ fit + l2 / 2 * u @ u) / len(t.wins)
-        total.backward()
-        return total
-    optimiser.step(loss)
-    return u.detach().numpy()
-
 # %% ../nbs/13_evaluate.ipynb #803e46fa
-def bag_of_words(
-    train_rows,  # rankings to learn from
-    rows,        # rankings to score
-    l2=1.,       # precision of the prior on a word's weight
-) -> list:       # per ranking of `rows`, K rewards
-    "Bradley-Terry on word counts of the completion alone; sees no prompt."
-    words, pairs = word_counts(train_rows)
-    u = fit_words(judgements(train_rows), pairs, len(words), l2)
-    at, word = word_counts(rows, words)[1].T
-    sizes = [len(row["ranked_outputs"]) for row in rows]
-    r = np.bincount(at, u[word], sum(sizes))                  # (N,)
+def bag_of_words(train_rows: list, rows: list, l2: float = 1.) -> list:
+    """Score by Bradley-Terry on word counts of the completion; sees no prompt.
+
+    Parameters
+    ----------
+    train_rows : list of dict
+        Rankings to learn from.
+    rows : list of dict
+        Rankings to score.
+    l2 : float
+        Precision of the normal prior on a word's weight, above 0.
+
+    Returns
+    -------
+    list of lists of float
+        Per ranking of `rows`, K rewards.
+
+    Raises
+    ------
+    ImportError
+        scikit-learn is not installed.
+    """
+    try:
+        from scipy.sparse import vstack
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as e:
+        raise ImportError("bag_of_words needs scikit-learn: "
+                          "pip install 'mnreward[book]'") from e
+    def texts(rows): return [y for row in rows for y in row["ranked_outputs"]]
+    t, sizes = judgements(train_rows), [len(row["ranked_outputs"]) for row in rows]
+    words = CountVectorizer(token_pattern=r"\w+|[^\w\s]", min_df=2)
+    try: counts = words.fit_transform(texts(train_rows))      # (N, words)
+    except ValueError: return [[0.]*K for K in sizes]         # no word seen twice
+    gaps = counts[t.winner] - counts[t.loser]                 # (P, words)
+    weight = t.importance[t.row] * t.weight / t.total[t.row]  # (P,)
+    fit = LogisticRegression(C=1/l2, fit_intercept=False, tol=1e-8, max_iter=1000)
+    fit.fit(vstack([gaps, -gaps]), np.repeat([1, 0], len(weight)),
+            sample_weight=np.tile(weight, 2) / 2)
+    r = words.transform(texts(rows)) @ fit.coef_[0]           # (N,)
     return [x.tolist() for x in np.split(r, np.cumsum(sizes)[:-1])]
 
 # %% ../nbs/13_evaluate.ipynb #e69a6cd2

@@ -75,6 +75,14 @@ def test_the_demo_runs_end_to_end_at_toy_size(tmp_path):
     show_demo(found)
     for name in "longer", "words": assert abs(found[name]["accuracy"]["value"]-0.5) < 0.06, name
 
+def test_the_demo_leaves_the_bag_of_words_out_where_scikit_learn_is_missing(tmp_path, capsys, monkeypatch):
+    import sys
+    from mnreward.cli import demo, show_demo
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    found = demo(output_dir=tmp_path/"demo", max_steps=1, use_cpu=True, disable_tqdm=True, n=100)
+    show_demo(found)
+    assert "words" not in found and "left out, needs scikit-learn" in capsys.readouterr().out
+
 @pytest.mark.slow
 def test_the_demo_reaches_085_on_prompts_never_seen_as_a_mean_of_three_seeds(tmp_path):
     from mnreward.cli import demo
@@ -113,3 +121,36 @@ def test_csv_with_lists_of_completions_is_scored_completion_by_completion(tmp_pa
 def test_rankings_counts_each_row_once(tmp_path, mnreward, rankings, rows):
     rc, text, _ = mnreward("rankings", rankings, "--min_words", 3)
     assert rc == 0 and f"{len(rows)}  rows kept" in text and f"{2*len(rows)}" not in text, text
+
+# What a command offered in version 0.1: option -> default; ...: it must be given
+promised = dict(
+    train=dict(file=None, eval_data=None, eval_fraction=0.1, skip_bad_rows=False, drop_too_long=False, use_decoder=False,
+               share_prompt="auto", model="google/flan-t5-base", output_dir="reward-model", overwrite=False,
+               max_ranks_per_batch=9, max_length=None, prompts_per_step=64, loss="kwise", ties="drop", margins=False,
+               label_smoothing=0.0, centring=0.0, config=None, help_all=False),
+    score=dict(file=..., model=..., out=None, batch_size=32, share_prompt="auto", skip_bad_rows=False),
+    evaluate=dict(file=..., model=..., against=None, output_dir="evaluation", batch_size=32, share_prompt="auto",
+                  overwrite=False, skip_bad_rows=False),
+    rankings=dict(file=..., out=None, split=None, min_words=0, skip_bad_rows=False),
+    bench=dict(out=..., preset=None, ks=(2, 3, 4, 6, 9), repeats=5, prompt=350, completion=40, no_trl=False, peak_tflops=None),
+    tldr=dict(preset=..., output_dir="tldr", comparisons=None, posts=None, cnndm=None, limit=None, seed=0, set=None, plan=False),
+    demo=dict(model=None, output_dir="mnreward-demo", seed=0, overwrite=False))
+
+def test_options_and_defaults_are_those_of_version_01_in_both_spellings_and_have_a_help():
+    from mnreward.cli import parser
+    parts = parser()._subparsers._group_actions[0].choices
+    assert parts.keys() == promised.keys()
+    for command, options in promised.items():
+        actions = {a.dest: a for a in parts[command]._actions}
+        for name, default in options.items():
+            a = actions[name]
+            assert (... if a.required else a.default) == default, (command, name)
+            if name != "file": assert {f"--{name}", "--"+name.replace("_", "-")} == {*a.option_strings}, (command, name)
+        assert all(a.help for a in actions.values()), command
+
+def test_late_errors_name_the_file_and_the_ranking(tmp_path, mnreward, reward_model, rows):
+    (tmp_path/"x.json").write_text(json.dumps([*rows[:5], {"prompt": "a", "id": "x9", "ranked_outputs": ["The cat is red. "*200, "short"]}]))
+    rc, _, err = mnreward("evaluate", tmp_path/"x.json", "--model", reward_model, "--output_dir", tmp_path/"e")
+    assert rc == 2 and "x.json, ranking 6 (id 'x9')" in err and not (tmp_path/"e").exists(), err
+    rc, _, err = mnreward("score", tmp_path/"x.json", "--model", reward_model, "--out", tmp_path/"s.jsonl")
+    assert rc == 2 and "x.json, row 6" in err and "rankings[" not in err, err
