@@ -78,7 +78,7 @@ def test_the_demo_runs_end_to_end_at_toy_size(tmp_path):
 def test_the_demo_leaves_the_bag_of_words_out_where_scikit_learn_is_missing(tmp_path, capsys, monkeypatch):
     import sys
     from mnreward.cli import demo, show_demo
-    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for name in ["sklearn", "sklearn.feature_extraction.text", "sklearn.linear_model"]: monkeypatch.setitem(sys.modules, name, None)
     found = demo(output_dir=tmp_path/"demo", max_steps=1, use_cpu=True, disable_tqdm=True, n=100)
     show_demo(found)
     assert "words" not in found and "left out, needs scikit-learn" in capsys.readouterr().out
