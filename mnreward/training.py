@@ -13,11 +13,13 @@ __all__ = ['defaults', 'card', 'step_weight', 'sampler_for', 'Epochs', 'refuse',
 # %% ../nbs/14_train.ipynb #bdbcac52
 import difflib, math, os, platform, shutil, signal, sys, threading
 from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch, transformers
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -152,9 +154,11 @@ class RankingTrainer(Trainer):
         Arguments that would optimise something else; a loss that is none; a
         prompt that cannot be shared though it was asked for.
     """
-    def __init__(self, model, args=None, train_dataset=None, eval_dataset=None, *,
-                 loss="kwise", margins=False, share_prompt="auto", data_collator=None,
-                 compute_metrics=trainer_metrics, **kwargs):
+    def __init__(self, model: Model, args: TrainingArguments | None = None,
+                 train_dataset=None, eval_dataset=None, *,
+                 loss: str | Callable = "kwise", margins: bool = False,
+                 share_prompt: str | bool = "auto", data_collator=None,
+                 compute_metrics: Callable | None = trainer_metrics, **kwargs):
         self.loss, self.margins = loss_function(loss), margins
         super().__init__(model, args, data_collator, train_dataset, eval_dataset,
                          compute_metrics=compute_metrics, **kwargs)
@@ -451,16 +455,19 @@ def check_adapters(
 
 # %% ../nbs/14_train.ipynb #49d9a5f5
 def train(
-    data, model="google/flan-t5-base", output_dir="reward-model", *,
-    eval_data=None, eval_fraction: float = 0.1, max_ranks_per_batch: int = 9,
-    max_length: int | None = None, prompts_per_step: int = 64, loss="kwise",
-    ties: str = "drop", margins: bool = False, label_smoothing: float = 0.0,
-    centring: float = 0.0, use_decoder: bool = False, share_prompt="auto",
+    data: str | Path | Iterable, model: str | Path | Model = "google/flan-t5-base",
+    output_dir: str | Path = "reward-model", *,
+    eval_data: str | Path | Iterable | None = None, eval_fraction: float = 0.1,
+    max_ranks_per_batch: int = 9, max_length: int | None = None,
+    prompts_per_step: int = 64, loss: str | Callable = "kwise", ties: str = "drop",
+    margins: bool = False, label_smoothing: float = 0.0, centring: float = 0.0,
+    use_decoder: bool = False, share_prompt: str | bool = "auto",
     lora_rank: int = 0, lora_alpha: float | None = None,
     lora_target: str | list | None = None, peft_config=None,
     load_in_4bit: bool = False, merge_lora: bool = False,
     skip_bad_rows: bool = False, drop_too_long: bool = False,
-    overwrite: bool = False, resume_from_checkpoint=None, **options,
+    overwrite: bool = False, resume_from_checkpoint: str | bool | None = None,
+    **options: Any,
 ) -> Model:
     """Train, evaluate and save a reward model.
 
