@@ -89,8 +89,9 @@ def _read_array(path):
             return
         yield _undecoded(text[pos:end], where) or value, where
         pos = stop + 1
-    if text[pos:].strip(): raise DataError(f"{path}: goes on after the "
-        "closing bracket; keep one array in a file, or use JSON Lines")
+    if text[pos:].strip():
+        raise DataError(f"{path}: goes on after the "
+            "closing bracket; keep one array in a file, or use JSON Lines")
 
 # %% ../nbs/06_files.ipynb #fbca5136
 def _undecoded(text, where):
@@ -147,9 +148,10 @@ def _read_csv(path):
                 line = reader.line_num + 1
         except csv.Error as e:
             where = f"{path}, row {row + 1} (line {line})"
-            if "end of data" not in str(e): raise DataError(
-                f"{where}: not CSV ({e}); quote cells and double the quotes"
-                " in them") from None
+            if "end of data" not in str(e):
+                raise DataError(
+                    f"{where}: not CSV ({e}); quote cells and double the quotes"
+                    " in them") from None
             yield _cut_off(where, e), where
 
 # %% ../nbs/06_files.ipynb #b158f3ae
@@ -245,17 +247,19 @@ def _from_hub(name, split):
     was = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = was or bool(_no_hub())
     try: return _load_dataset(path, config or None, split)
-    except ConnectionError as e: raise DataError(
-        f"{name}: no such file or folder, and the Hub cannot be reached"
-        f" ({e}); check the name, or work offline: with a network at hand"
-        f" run `hf download --repo-type dataset {path} --local-dir DIR`,"
-        " then give the folder DIR (or one in it) in place of the name. A"
-        " data set that was loaded here before is found again with"
-        " HF_HUB_OFFLINE=1") from None
-    except Exception as e: raise DataError(
-        f"{name}: no such file or folder, and the Hub's data set could not"
-        f" be loaded ({type(e).__name__}: {e}); check the name, the split,"
-        " and owner/name:config") from e
+    except ConnectionError as e:
+        raise DataError(
+            f"{name}: no such file or folder, and the Hub cannot be reached"
+            f" ({e}); check the name, or work offline: with a network at hand"
+            f" run `hf download --repo-type dataset {path} --local-dir DIR`,"
+            " then give the folder DIR (or one in it) in place of the name. A"
+            " data set that was loaded here before is found again with"
+            " HF_HUB_OFFLINE=1") from None
+    except Exception as e:
+        raise DataError(
+            f"{name}: no such file or folder, and the Hub's data set could not"
+            f" be loaded ({type(e).__name__}: {e}); check the name, the split,"
+            " and owner/name:config") from e
     finally: datasets.config.HF_HUB_OFFLINE = was
 
 # %% ../nbs/06_files.ipynb #c3c8eb66
@@ -274,9 +278,10 @@ def source_rows(source, split, on_error):
         source = load_from_disk(name) if saved else _from_hub(name, split)
     if isinstance(source, dict): # the splits of a data set
         if split is None and len(source) == 1: split = [*source][0]
-        if split not in source: raise DataError(
-            f"{name}: has the splits {', '.join(source)}; choose one with"
-            ' split="..."')
+        if split not in source:
+            raise DataError(
+                f"{name}: has the splits {', '.join(source)}; choose one with"
+                ' split="..."')
         source = source[split]
     if hasattr(source, "with_format"): source = source.with_format(None)
     for n, row in enumerate(source, 1): yield row, f"{name}, row {n}"
@@ -380,8 +385,9 @@ def write_rankings(
 # %% ../nbs/06_files.ipynb #aa470cc5
 def _row_json(row, where):
     "One row as one line of JSON"
-    try: return json.dumps(check_ranking(row, where), ensure_ascii=False,
-                           allow_nan=False)
+    try:
+        return json.dumps(check_ranking(row, where), ensure_ascii=False,
+                          allow_nan=False)
     except (TypeError, ValueError) as e:
         if isinstance(e, DataError): raise
         raise DataError(f"{where}: cannot be written as JSON ({e}); use"

@@ -61,8 +61,9 @@ def generate_rankings(
     "Rankings with known rewards: the number of facts restated rightly"
     low, high = (k, k) if isinstance(k, int) else k
     facts = max(4, high - 1) if facts is None else facts
-    if not (2 <= low <= high <= facts + 1 <= 9): raise ValueError(
-        f"k={k}, facts={facts}: k is 2 to 9, facts are k-1 to 8")
+    if not (2 <= low <= high <= facts + 1 <= 9):
+        raise ValueError(
+            f"k={k}, facts={facts}: k is 2 to 9, facts are k-1 to 8")
     rng, rows = np.random.default_rng(seed), []
     for i in range(n):
         K = rng.integers(low, high + 1)
