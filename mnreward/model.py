@@ -480,7 +480,8 @@ class Model(PreTrainedModel):
         alpha : float, optional
             The update is scaled by alpha/rank; None: twice the rank.
         target : str or list of str, optional
-            Names of the layers that get one; None: all linear ones.
+            Names of the layers that get one, with commas between; None: all
+            linear ones.
         config : peft.PeftConfig, optional
             In place of the three.
 
@@ -491,16 +492,41 @@ class Model(PreTrainedModel):
         ValueError
             No layer has such a name.
         """
-        base = self.name_or_path or self.backbone.name_or_path
-        if Path(base).exists() and base: base = str(Path(base).resolve())
+        base = self.adapter_base()
+        if isinstance(target, str) and target != "all-linear":
+            target = [name.strip() for name in target.split(",")]
         add_adapters(self.backbone, rank, alpha, target, config)
-        self.backbone.peft_config["default"].base_model_name_or_path = base or None
+        self.backbone.peft_config["default"].base_model_name_or_path = base
         return self
 
     def merge_adapters(self):
         "Add the adapters to their weights: an ordinary model again."
         merge_adapters(self.backbone)
+        self.forget_name()
         return self
+
+    def forget_name(self):
+        "The weights are no longer those of the folder or name they came from."
+        self.name_or_path = self.backbone.name_or_path = ""
+
+    def adapter_base(self):
+        "Folder or name of the weights that adapters go into; None: in memory."
+        if has_adapters(self.backbone):
+            return self.backbone.peft_config["default"].base_model_name_or_path
+        base = self.name_or_path or self.backbone.name_or_path or None
+        return str(Path(base).resolve()) if base and Path(base).exists() else base
+
+    def check_adapter_folder(self, folder):
+        "ValueError if adapters that are saved there would not find their base."
+        base = self.adapter_base()
+        if base is None:
+            raise ValueError(
+                "adapters are saved with the name of their backbone, and this one "
+                "was made in memory: save it and load it by its folder, or call "
+                "merge_adapters() first")
+        if Path(folder).resolve() == Path(base).resolve():
+            raise ValueError(f"{str(folder)!r} holds the model that these adapters go "
+                             "into: choose another folder")
 
     def load_adapter_weights(self, folder):
         "Take adapters and head from a folder of `save_pretrained`."
@@ -518,11 +544,6 @@ class Model(PreTrainedModel):
     def _save_adapters(self, folder, state_dict=None):
         "Adapters and head, as peft writes them, beside the reward model's config."
         config = self.backbone.peft_config["default"]
-        if config.base_model_name_or_path is None:
-            raise ValueError(
-                "adapters are saved with the name of their backbone, and this one "
-                "was made in memory: save it and load it by its folder, or call "
-                "merge_adapters() first")
         state = self.state_dict() if state_dict is None else state_dict
         inside = {k.removeprefix("backbone."): v for k, v in state.items()}
         weights = {f"backbone.{k}": v for k, v in
@@ -540,7 +561,8 @@ class Model(PreTrainedModel):
         """Write all that scoring needs: weights, config, tokenizer.
 
         With adapters only these and the head are written, and the name of the
-        backbone: small, and loaded by the same `from_pretrained`.
+        backbone: small, and loaded by the same `from_pretrained`. Weights of the
+        other kind that the folder held are removed.
 
         Parameters
         ----------
@@ -551,12 +573,18 @@ class Model(PreTrainedModel):
         **kwargs
             Of PreTrainedModel.save_pretrained.
         """
+        folder, adapters = Path(save_directory), has_adapters(self.backbone)
+        if adapters: self.check_adapter_folder(folder)
         self.config.backbone = _backbone_dict(self.backbone)
-        if not has_adapters(self.backbone):
+        if is_main_process:  # weights of the other kind would load in place of these
+            other = "adapter_config.json", "adapter_model.safetensors"
+            for name in ("model*.safetensors*",) if adapters else other:
+                for file in folder.glob(name): file.unlink()
+        if not adapters:
             super().save_pretrained(save_directory, is_main_process=is_main_process,
                                     **kwargs)
         elif is_main_process:
-            self._save_adapters(Path(save_directory), kwargs.get("state_dict"))
+            self._save_adapters(folder, kwargs.get("state_dict"))
         if is_main_process and self.tokenizer is not None:
             self.tokenizer.save_pretrained(save_directory)
 
@@ -614,11 +642,15 @@ class Model(PreTrainedModel):
             tokenizer = AutoTokenizer.from_pretrained(name, **hub)
         base = adapters.base_model_name_or_path
         kwargs = {k: v for k, v in kwargs.items() if k not in ("revision", "subfolder")}
-        if _model_type(base, {}) == RewardConfig.model_type:
-            model = cls.from_pretrained(base, *args, **kwargs)
-        else:
-            model = cls.from_backbone(
-                base, use_decoder=config.family == "encoder-decoder", **kwargs)
+        try:
+            if _model_type(base, {}) == RewardConfig.model_type:
+                model = cls.from_pretrained(base, *args, **kwargs)
+            else:
+                model = cls.from_backbone(
+                    base, use_decoder=config.family == "encoder-decoder", **kwargs)
+        except (OSError, ValueError) as e:
+            raise OSError(f"{name!r} holds adapters of {base!r}, which does not load: "
+                          f"{e}") from e
         model.config, model.tokenizer = config, with_padding(tokenizer)
         model.name_or_path = base
         adapters.modules_to_save, adapters.inference_mode = None, False

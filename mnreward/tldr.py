@@ -292,7 +292,8 @@ def fit_reward(
     try:
         reward = train(rankings, model, folder, eval_data=valid, overwrite=True,
                        drop_too_long=True, max_ranks_per_batch=preset.max_ranks,
-                       merge_lora=True, resume_from_checkpoint=last, seed=seed,
+                       merge_lora=bool(preset.lora_rank), seed=seed,
+                       resume_from_checkpoint=last,
                        **stage_options(preset, preset.rm_learning_rate, **more))
     except Interrupted as e:
         where = str(e).split(";")[0]

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['defaults', 'card', 'step_weight', 'sampler_for', 'Epochs', 'refuse', 'loss_function', 'step_loss', 'RankingTrainer',
            'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'training_arguments', 'StopAtStep', 'Interrupted',
-           'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'check_adapters', 'train', 'read_data',
-           'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'put_adapters', 'set_max_length',
+           'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data',
+           'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length',
            'tokenize_both', 'run_training', 'save_results', 'evaluate_model', 'training_record', 'plot_curves',
            'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
-import difflib, math, os, platform, shutil, signal, sys, threading
+import difflib, json, math, os, platform, shutil, signal, sys, threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from dataclasses import fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch, transformers
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -199,8 +199,9 @@ class RankingTrainer(Trainer):
         return (out.loss, out) if return_outputs else out.loss
 
     def train(self, *args, **kwargs):
-        with fast_attention(self.accelerator.unwrap_model(self.model).backbone,
-                            self.layout):
+        model = self.accelerator.unwrap_model(self.model)
+        if not has_adapters(model.backbone): model.forget_name()
+        with fast_attention(model.backbone, self.layout):
             return super().train(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset=None):
@@ -429,29 +430,53 @@ def half_ties(
     return {**ranking, "comparisons": pairs}
 
 # %% ../nbs/14_train.ipynb #43a4ab9f
-def check_adapters(
-    rank=0,  # of the adapters; 0: none
-    alpha=None, target=None, config=None,  # see `Model.add_adapters`
-    load_in_4bit=False,  # hold the frozen weights in 4 bits
-):  # arguments of `Model.add_adapters`, or None: all weights are trained
-    "DataError for adapters that cannot be had here"
-    if rank < 0: raise DataError(f"lora_rank is {rank}: give 0 (none) or more")
-    if config is not None and (rank or alpha or target):
-        raise DataError("give peft_config or the lora_ options, not both")
-    if not rank and config is None:
-        if alpha or target: raise DataError("lora_alpha and lora_target need lora_rank")
-        if load_in_4bit:
-            raise DataError("load_in_4bit needs lora_rank: weights of 4 bits cannot "
-                            "be trained themselves")
-        return None
-    if not find_spec("peft"):
-        raise DataError("lora_rank needs the package peft: pip install "
-                        "'mnreward[peft]', or train all weights (lora_rank 0)")
-    if load_in_4bit and not (torch.cuda.is_available() and find_spec("bitsandbytes")):
-        raise DataError("load_in_4bit needs a CUDA GPU and the package bitsandbytes: "
-                        "pip install bitsandbytes, or leave it out")
-    if isinstance(target, str) and "," in target: target = target.split(",")
-    return dict(rank=rank, alpha=alpha, target=target, config=config)
+class AdapterOptions(NamedTuple):
+    "What is trained: all weights, or adapters (see `Model.add_adapters`)"
+    rank: int = 0  # 0: none, unless a config is given
+    alpha: float | None = None
+    target: str | list | None = None
+    config: object = None  # of peft, in place of the three
+    load_in_4bit: bool = False  # hold the frozen weights in 4 bits
+    merge: bool = False  # into their weights at the end
+
+    def check(self, model):
+        "DataError for what cannot be had, here or with this model"
+        if self.rank < 0:
+            raise DataError(f"lora_rank is {self.rank}: give 0 (none) or more")
+        new = self.rank or self.config is not None
+        if self.config is not None and (self.rank or self.alpha or self.target):
+            raise DataError("give peft_config or the lora_ options, not both")
+        if not new and (self.alpha or self.target):
+            raise DataError("lora_alpha and lora_target need lora_rank")
+        saved = (has_adapters(model.backbone) if isinstance(model, Model)
+                 else Path(model, "adapter_config.json").is_file())
+        if not new and not saved:
+            if self.merge: raise DataError("merge_lora needs lora_rank")
+            if self.load_in_4bit:
+                raise DataError("load_in_4bit needs lora_rank: weights of 4 bits "
+                                "cannot be trained themselves")
+        if (new or saved) and not find_spec("peft"):
+            raise DataError("lora_rank needs the package peft: pip install "
+                            "'mnreward[peft]', or train all weights (lora_rank 0)")
+        if self.load_in_4bit and self.merge:
+            raise DataError("merge_lora: weights of 4 bits cannot take adapters up; "
+                            "afterwards Model.from_pretrained(output_dir)."
+                            "merge_adapters() puts them into the whole ones")
+        if self.load_in_4bit and not (torch.cuda.is_available()
+                                      and find_spec("bitsandbytes")):
+            raise DataError("load_in_4bit needs a CUDA GPU and the package "
+                            "bitsandbytes: pip install bitsandbytes, or leave it out")
+
+    def put_into(self, model, output_dir):
+        "Add adapters to a Model, if asked for; DataError if they cannot be saved"
+        new, old = self.rank or self.config is not None, has_adapters(model.backbone)
+        if new and old:
+            raise DataError("this model has adapters already: train on without "
+                            "lora_rank, or call merge_adapters() first")
+        with user_mistakes():
+            if new or old: model.check_adapter_folder(output_dir)
+            if new: model.add_adapters(*self[:4])
+
 
 # %% ../nbs/14_train.ipynb #49d9a5f5
 def train(
@@ -544,8 +569,9 @@ def train(
     """
     function, unlike = choose_loss(loss, ties, margins, label_smoothing, centring)
     share_prompt = asked_for(share_prompt)
-    adapters = check_adapters(lora_rank, lora_alpha, lora_target, peft_config,
-                              load_in_4bit)
+    adapters = AdapterOptions(lora_rank, lora_alpha, lora_target, peft_config,
+                              load_in_4bit, merge_lora)
+    adapters.check(model)
     resume = check_output_dir(output_dir, overwrite, resume_from_checkpoint)
     evaluated = eval_data is not None or eval_fraction > 0
     args = training_arguments(output_dir, prompts_per_step, evaluated, **options)
@@ -554,13 +580,14 @@ def train(
     rankings = rankings_for_loss(rankings, loss, ties, margins)
     model = load_model(model, max_ranks_per_batch, max_length, args.seed, use_decoder,
                        load_in_4bit)
-    if adapters: put_adapters(model, adapters)
+    adapters.put_into(model, output_dir)
+    if resume: check_checkpoint(model, resume)
     train_set, valid_set = tokenize_both(model, rankings, valid, drop_too_long, report)
     with user_mistakes():
         trainer = RankingTrainer(model, args, train_set, valid_set, loss=function,
                                  margins=margins, share_prompt=share_prompt)
     run_training(trainer, resume, overwrite)
-    if merge_lora and adapters: model.merge_adapters()
+    if merge_lora: model.merge_adapters()
     valid = [valid[x.row] for x in valid_set or ()]  # less what was dropped
     return save_results(trainer, valid, report, unlike, share_prompt)
 
@@ -652,19 +679,25 @@ def _four_bits():
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16 if has_bf16() else torch.float16)
 
-def put_adapters(
-    model,  # a Model, changed in place
-    adapters,  # from `check_adapters`
+def check_checkpoint(
+    model,  # a Model that is to go on from it
+    folder,  # of the checkpoint
 ):
-    "Train adapters in its backbone; DataError: it has some, or has no name"
-    if has_adapters(model.backbone):
-        raise DataError("this model has adapters already: train on without "
-                        "lora_rank, or call merge_adapters() first")
-    if not (model.name_or_path or model.backbone.name_or_path):
-        raise DataError(
-            "lora_rank: adapters are saved with the name of their backbone, and "
-            "this model was made in memory: save it and give its folder")
-    with user_mistakes(): model.add_adapters(**adapters)
+    "DataError if a checkpoint does not hold what the model trains"
+    if not Path(folder, "adapter_config.json").is_file():
+        if not has_adapters(model.backbone): return
+        raise DataError(f"{folder} holds no adapters: resume without the lora_ options")
+    if not has_adapters(model.backbone):
+        raise DataError(f"{folder} holds adapters: resume with the lora_ options that "
+                        "it was trained with")
+    saved = json.loads(Path(folder, "adapter_config.json").read_text(encoding="utf8"))
+    now = model.backbone.peft_config["default"]
+    for name in "r", "lora_alpha", "target_modules":
+        was, value = saved.get(name), getattr(now, name, None)
+        if isinstance(was, list): was, value = sorted(was), sorted(value)
+        if was != value:
+            raise DataError(f"{folder} holds other adapters: there {name} is {was}, "
+                            f"here {value}")
 
 # %% ../nbs/14_train.ipynb #0951c78e
 def set_max_length(
@@ -729,6 +762,7 @@ def save_results(
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
     if not trainer.is_world_process_zero(): return model
     model.save_pretrained(out)
+    model.name_or_path = str(out)
     metrics = dict(data=dict(report), training=training_record(trainer, loss),
                    training_rows=len(trainer.train_dataset),
                    validation_rows=len(valid))

@@ -1,5 +1,9 @@
 "Adapters: what trains, what is saved, that a stop, a shared prompt, checkpointing and a second process change nothing"
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,18 +16,30 @@ options = dict(lora_rank=2, max_steps=4, prompts_per_step=4, per_device_train_ba
                eval_fraction=0.2, disable_tqdm=True, use_cpu=True, save_steps=1, eval_steps=1)
 
 
+in_full = {k: v for k, v in options.items() if k != "lora_rank"}
+
+
 def rewards(model, rows): return torch.tensor(sum(model.score([r["prompt"] for r in rows], [r["ranked_outputs"] for r in rows]), []))
 
 
+@pytest.fixture(scope="module")
+def trained(rows, decoder, tmp_path_factory):
+    "A model that was trained with adapters, and its folder"
+    folder = tmp_path_factory.mktemp("trained")/"whole"
+    return train(rows, decoder, folder, **options), folder
+
+
 @pytest.fixture
-def whole(rows, decoder, tmp_path): return train(rows, decoder, tmp_path/"whole", **options)
+def whole(trained, tmp_path):
+    "The model; the test has a copy of its folder"
+    shutil.copytree(trained[1], tmp_path/"whole")
+    return trained[0]
 
 
 def test_the_head_trains_and_the_backbone_stays(whole, decoder, tmp_path, rows):
     fresh = Model.from_backbone(decoder).backbone.state_dict()
     for name, weight in whole.backbone.state_dict().items():
         if "lora_" not in name: assert torch.equal(weight, fresh[name.replace(".base_layer", "")]), name
-    torch.manual_seed(42)
     assert all(p.abs().sum() > 0 for n, p in whole.named_parameters() if "lora_B" in n)
     names = {f.name for f in (tmp_path/"whole").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "config.json"} <= names and "model.safetensors" not in names
@@ -66,8 +82,7 @@ def test_neither_sharing_nor_checkpointing_changes_what_is_learned(whole, rows, 
 
 
 def test_training_goes_on_from_saved_adapters(whole, rows, tmp_path):
-    more = {k: v for k, v in options.items() if k != "lora_rank"}
-    again = train(rows, tmp_path/"whole", tmp_path/"more", **more)
+    again = train(rows, tmp_path/"whole", tmp_path/"more", **in_full)
     assert not torch.equal(rewards(again, rows), rewards(whole, rows))
     torch.testing.assert_close(rewards(Model.from_pretrained(tmp_path/"more"), rows), rewards(again, rows))
     with pytest.raises(DataError, match="has adapters already"): train(rows, tmp_path/"whole", tmp_path/"no", **options)
@@ -76,9 +91,8 @@ def test_training_goes_on_from_saved_adapters(whole, rows, tmp_path):
 
 def test_a_ready_config_of_peft_is_taken_as_it_is(rows, decoder, tmp_path):
     from peft import LoraConfig
-    more = {k: v for k, v in options.items() if k != "lora_rank"}
     config = LoraConfig(r=3, lora_alpha=3, target_modules=["q_proj"], use_rslora=True)
-    model = train(rows, decoder, tmp_path/"out", peft_config=config, **more)
+    model = train(rows, decoder, tmp_path/"out", peft_config=config, **in_full)
     trained = {n.split(".")[-4] for n, p in model.named_parameters() if p.requires_grad and "lora_" in n}
     assert trained == {"q_proj"}
     torch.testing.assert_close(rewards(Model.from_pretrained(tmp_path/"out"), rows), rewards(model, rows))
@@ -97,3 +111,76 @@ def test_without_peft_one_line_says_what_to_install(rows, decoder, tmp_path, mon
     monkeypatch.setattr(training, "find_spec", lambda name: None if name == "peft" else real(name))
     with pytest.raises(DataError, match=r"pip install 'mnreward\[peft\]'"): train(rows, decoder, tmp_path/"out", **options)
     assert not (tmp_path/"out").exists()
+
+
+def loads_as_it_is(model, folder, rows):
+    torch.testing.assert_close(rewards(Model.from_pretrained(folder), rows), rewards(model, rows), atol=1e-5, rtol=1e-4)
+
+
+def test_an_older_model_in_the_folder_is_not_what_loads(whole, rows, decoder, tmp_path):
+    model = train(rows, decoder, tmp_path/"whole", overwrite=True, **in_full)
+    loads_as_it_is(model, tmp_path/"whole", rows)
+    model = train(rows, decoder, tmp_path/"whole", overwrite=True, **options)
+    loads_as_it_is(model, tmp_path/"whole", rows)
+    assert not (tmp_path/"whole/model.safetensors").exists()
+    model = Model.from_pretrained(tmp_path/"whole").merge_adapters()
+    with torch.no_grad(): model.head.weight.mul_(2)
+    model.save_pretrained(tmp_path/"whole")
+    loads_as_it_is(model, tmp_path/"whole", rows)
+
+
+def test_adapters_never_go_into_the_folder_of_their_base(reward_model, rows, tmp_path):
+    shutil.copytree(reward_model, tmp_path/"base")
+    with pytest.raises(DataError, match="choose another folder"):
+        train(rows, tmp_path/"base", tmp_path/"base", overwrite=True, **options)
+    with pytest.raises(ValueError, match="choose another folder"):
+        Model.from_pretrained(tmp_path/"base").add_adapters().save_pretrained(tmp_path/"base")
+    assert {f.name for f in (tmp_path/"base").iterdir()} == {f.name for f in reward_model.iterdir()}
+
+
+def test_adapters_name_the_weights_that_they_were_added_to(whole, rows, decoder, tmp_path):
+    full = train(rows, decoder, tmp_path/"full", **in_full)
+    loads_as_it_is(train(rows, full, tmp_path/"on full", **options), tmp_path/"on full", rows)
+    merged = Model.from_pretrained(tmp_path/"whole").merge_adapters()
+    with pytest.raises(DataError, match="made in memory"): train(rows, merged, tmp_path/"no", **options)
+    assert not (tmp_path/"no").exists() and all(p.requires_grad for p in merged.parameters())
+
+
+def test_a_base_that_is_gone_is_named(rows, decoder, tmp_path):
+    shutil.copytree(decoder, tmp_path/"base")
+    train(rows, tmp_path/"base", tmp_path/"out", **options)
+    shutil.rmtree(tmp_path/"base")
+    with pytest.raises(OSError, match="out' holds adapters of .*base"): Model.from_pretrained(tmp_path/"out")
+
+
+def test_merging_is_for_models_with_adapters(whole, rows, decoder, tmp_path):
+    merged = train(rows, tmp_path/"whole", tmp_path/"merged", merge_lora=True, **in_full)
+    assert (tmp_path/"merged/model.safetensors").exists()
+    loads_as_it_is(merged, tmp_path/"merged", rows)
+    with pytest.raises(DataError, match="merge_lora needs"): train(rows, decoder, tmp_path/"no", merge_lora=True, **in_full)
+    with pytest.raises(DataError, match="merge_lora"):
+        train(rows, decoder, tmp_path/"no", merge_lora=True, load_in_4bit=True, **options)
+    assert not (tmp_path/"no").exists()
+
+
+@pytest.mark.parametrize("resumed, said", [
+    (in_full, "holds adapters"), (options | dict(lora_rank=3), "r is 2"), (options | dict(lora_alpha=30), "lora_alpha is 4"),
+    (options | dict(lora_target="q_proj"), "target_modules is"), ("in full", "holds no adapters")])
+def test_a_checkpoint_of_another_kind_is_refused(whole, resumed, said, rows, decoder, tmp_path):
+    if resumed == "in full":
+        train(rows, decoder, tmp_path/"whole", overwrite=True, **in_full)
+        resumed = options
+    before = (tmp_path/"whole/metrics.json").read_text()
+    with pytest.raises(DataError, match=said):
+        train(rows, decoder, tmp_path/"whole", resume_from_checkpoint=True, **resumed | dict(max_steps=5))
+    assert (tmp_path/"whole/metrics.json").read_text() == before
+
+
+def test_two_processes_train_and_save_what_one_does(whole, rows, rankings, decoder, tmp_path):
+    words = [w for k, v in options.items() for w in ((f"--{k}", str(v)) if k != "use_cpu" else ("--use_cpu",))]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "--no-python", sys.executable,
+               "-c", "import sys; from mnreward.cli import main; sys.exit(main())", "train", rankings, "--model", decoder,
+               "--output_dir", tmp_path/"two", *words]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    torch.testing.assert_close(rewards(Model.from_pretrained(tmp_path/"two"), rows), rewards(whole, rows), atol=1e-4, rtol=1e-3)
