@@ -198,6 +198,7 @@ def fine_tune(
     def loss(): return held_out_loss(lm, tokenizer, others, bf16=args.bf16)
     before, resumed, after = loss(), resume_training(trainer), loss()
     if lora_rank: merge_adapters(lm)
+    trainer.accelerator.wait_for_everyone()  # each has written its part of a checkpoint
     if trainer.is_world_process_zero():
         lm.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

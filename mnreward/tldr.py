@@ -298,6 +298,7 @@ def fit_reward(
     except Interrupted as e:
         where = str(e).split(";")[0]
         raise Interrupted(f"{where}; the same call goes on from there") from e
+    wait_for_all()  # each has written its part of a checkpoint
     if not is_main(): return {}
     remove_checkpoints(folder)
     metrics = json.loads(Path(folder, "metrics.json").read_text("utf8"))
@@ -336,6 +337,7 @@ def shift_rewards(
     texts = ([p["prompt"] for p in references],
              [p["ranked_outputs"] for p in references])
     mean = model.shift_to_reference(*texts, batch_size)  # of the raw rewards
+    wait_for_all()  # none reads while another writes
     if is_main(): model.save_pretrained(folder)
     after = float(np.mean(model.score(*texts, batch_size)))
     return dict(references=len(references), data=dict(report),

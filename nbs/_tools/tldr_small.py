@@ -46,8 +46,8 @@ def other_rows(s):
 def post_rows(s):
     "Posts with their author's summary as the one completion, none of them among the comparisons"
     from collections import Counter
-    from mnreward.tldr import load_posts, without
-    return without(load_posts(data()/"tldr/posts.jsonl"), load_rankings(data()/"tldr/comparisons"), Counter())[:s["posts"]]
+    from mnreward.tldr import drop_compared, load_posts
+    return drop_compared(load_posts(data()/"tldr/posts.jsonl"), load_rankings(data()/"tldr/comparisons"), Counter())[:s["posts"]]
 
 def folds(rows, n):
     "Number of the fold of each row; rows of one post share it"
