@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['hub', 'presets', 'shapes', 'lengths', 'amounts', 'cards', 'post_row', 'has_splits', 'load_posts', 'drop_compared',
            'load_comparisons', 'divide', 'is_news', 'by_split', 'Preset', 'choose_preset', 'make_tiny', 'stage_options',
-           'fit_reward', 'is_main', 'reward_tokens', 'shift_rewards', 'some_left', 'evaluate_sets', 'summary_table',
-           'stage', 'wait_for_all', 'claim_folder', 'fingerprint', 'sample_of', 'read_data', 'for_the_curve',
+           'fit_reward', 'is_main', 'wait_for_all', 'reward_tokens', 'shift_rewards', 'some_left', 'evaluate_sets',
+           'summary_table', 'stage', 'claim_folder', 'fingerprint', 'sample_of', 'read_data', 'for_the_curve',
            'replicate', 'sources', 'first_model', 'write_report', 'as_markdown', 'model_config', 'language_model',
            'reward_model', 'made_ready', 'count_operations', 'count_weights', 'memory_needed', 'plan',
            'seconds_of_step', 'measure', 'summary_step', 'check_room']
@@ -313,6 +313,11 @@ def is_main() -> bool:
     "Is this the first process of torchrun, or the only one?"
     return int(os.environ.get("RANK", 0)) == 0
 
+def wait_for_all():
+    "Until all processes of torchrun are here"
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()
+
 def reward_tokens(
     model,  # a Model
     rankings,
@@ -410,11 +415,6 @@ def stage(
     gc.collect()  # let go of its model, on the GPU too, before the next is made
     if torch.cuda.is_available(): torch.cuda.empty_cache()
     return json.loads(done.read_text("utf8"))
-
-def wait_for_all():
-    "Until all processes of torchrun are here"
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()
 
 # %% ../nbs/19_tldr.ipynb #8885161c
 def claim_folder(
