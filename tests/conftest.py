@@ -1,5 +1,5 @@
 "Shared pieces: a tiny saved reward model, rankings on disk, the command line in this process"
-import contextlib, io, json, os
+import contextlib, io, json, os, subprocess, sys
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,6 +23,18 @@ def mnreward():
             try: rc = main([str(a) for a in argv])
             except SystemExit as e: rc = e.code
         return rc or 0, out.getvalue(), err.getvalue()
+    return run
+
+@pytest.fixture
+def two_processes():
+    "Run a script or command under torchrun, both processes on this machine's CPU: standard output; fails with what the processes said"
+    def run(*argv):
+        # --local_addr: else each process looks for the machine by its full name, which not every machine can resolve
+        launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "--local_addr", "localhost"]
+        done = subprocess.run([sys.executable, *launch, *map(str, argv)], capture_output=True, text=True, timeout=300,
+                              env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
+        assert done.returncode == 0, done.stdout + done.stderr[-6000:]
+        return done.stdout
     return run
 
 @pytest.fixture(scope="session")

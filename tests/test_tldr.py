@@ -227,17 +227,14 @@ def test_with_lora_the_saved_reward_model_is_ordinary_and_little_has_moved(tmp_p
     moved = {k for k in a if not torch.equal(a[k], b[k])}
     assert "head.weight" in moved and all("proj" in k for k in moved - {"head.weight"}) and len(moved) > 8
 
-def test_two_processes_run_the_recipe_to_the_report_of_one(tmp_path, files):
+def test_two_processes_run_the_recipe_to_the_report_of_one(tmp_path, files, two_processes):
     "All four stages under torchrun, and again: nothing is repeated"
     quiet = "disable_tqdm=True, logging_strategy='no', use_cpu=True"
     code = f"from mnreward.tldr import replicate; replicate('tiny', {str(tmp_path/'two')!r}, **{paths(files)!r}, logging=dict({quiet}))"
     script = tmp_path/"recipe.py"
     script.write_text(code.replace("PosixPath(", "str("))
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(script)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    for said in ("evaluation_stage ...", "not repeated"):
-        r = subprocess.run(run, capture_output=True, text=True, env=env, timeout=300)
-        assert r.returncode == 0 and r.stdout.count(said) == (4 if said == "not repeated" else 1), r.stdout + '\n'.join(x for x in r.stderr.splitlines() if 'rank' in x)
+    assert two_processes(script).count("evaluation_stage ...") == 1
+    assert two_processes(script).count("not repeated") == 4
     from mnreward.tldr import replicate
     one = replicate("tiny", tmp_path/"one", **paths(files), logging=dict(disable_tqdm=True, logging_strategy="no"), say=lambda line: None)
     two = json.loads((tmp_path/"two/results.json").read_text())
