@@ -1,8 +1,6 @@
 "Adapters: what trains, what is saved, that a stop, a shared prompt, checkpointing and a second process change nothing"
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 "`mnreward tldr` from files to a report: what a second call does, interrupted stages, faults in one line"
-import importlib.util, json, os, subprocess, sys
+import importlib.util, json, os, sys
 from pathlib import Path
 import pytest
 
@@ -179,7 +179,6 @@ def test_throughput_can_be_measured_with_lora_and_checkpointing(preset, more):
     assert found["sft"] > 0 and found["reward"] > 0
 
 def test_without_peft_the_message_names_the_extra(tmp_path, mnreward, files, monkeypatch):
-    import sys
     monkeypatch.setitem(sys.modules, "peft", None)
     rc, _, err = mnreward("tldr", "--preset", "tiny", "--output_dir", tmp_path/"out", *files, "--set", "lora_rank=2")
     assert rc == 2 and "mnreward[peft]" in err and err.count("\n") == 1
