@@ -228,10 +228,9 @@ def test_with_lora_the_saved_reward_model_is_ordinary_and_little_has_moved(tmp_p
 
 def test_two_processes_run_the_recipe_to_the_report_of_one(tmp_path, files, two_processes):
     "All four stages under torchrun, and again: nothing is repeated"
-    quiet = "disable_tqdm=True, logging_strategy='no', use_cpu=True"
-    code = f"from mnreward.tldr import replicate; replicate('tiny', {str(tmp_path/'two')!r}, **{paths(files)!r}, logging=dict({quiet}))"
+    call = dict(output_dir=tmp_path/"two", **paths(files)) | dict(logging=dict(disable_tqdm=True, logging_strategy="no", use_cpu=True))
     script = tmp_path/"recipe.py"
-    script.write_text(code.replace("PosixPath(", "str("))
+    script.write_text(f"import json; from mnreward.tldr import replicate; replicate('tiny', **json.loads({json.dumps(call, default=str)!r}))")
     assert two_processes(script).count("evaluation_stage ...") == 1
     assert two_processes(script).count("not repeated") == 4
     from mnreward.tldr import replicate
