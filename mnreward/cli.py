@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['commands', 'more_of_train', 'option', 'documented', 'positive', 'numbers', 'add_options', 'given_values',
-           'more_options', 'OneLine', 'parser', 'main', 'quiet_loading', 'convert', 'rankings_command', 'print_counts',
+           'more_options', 'OneLine', 'parser', 'main', 'one_or_many', 'quiet_loading', 'convert', 'rankings_command',
            'training_parser', 'check_names', 'yaml_options', 'given_options', 'train_command', 'leave_processes',
            'print_summary', 'score_command', 'evaluate_command', 'bench_command', 'show_plan', 'tldr_command',
            'demo_data', 'demo', 'demo_command', 'show_demo']
@@ -83,8 +83,10 @@ def add_options(
     for name, (default, kind, text) in documented(module, function).items():
         if name in leave_out: continue
         if name in ("path", "data", "file"):
-            parser.add_argument("file", metavar="FILE", help=text,
-                                nargs="?" if function == "train" else None)
+            many = {"train": "*", "convert": "+", "evaluate_file": "+"}.get(function)
+            how = dict(metavar="FILE", help=text, nargs=many)
+            if many == "*": how["default"] = None  # a config may give it
+            parser.add_argument("file", **how)
             continue
         must = default is ... or (function, name) == ("run_bench", "out")
         how = dict(required=True) if must else dict(default=default)
@@ -190,6 +192,7 @@ def main(
         if argv[:1] == ["train"] and not {"-h", "--help"} & {*argv}:
             return train_command(argv[1:])
         args = vars(parser().parse_args(argv))
+        if "file" in args: args["file"] = one_or_many(args["file"])
         return globals()[f"{args.pop('command')}_command"](**args)
     except (DataError, OSError) as e:
         print(f"mnreward: {e}", file=sys.stderr)
@@ -197,6 +200,10 @@ def main(
     except KeyboardInterrupt as e:
         print(f"mnreward: {str(e) or 'interrupted'}", file=sys.stderr)
         return 130
+
+def one_or_many(files):
+    "The only one of a list, or the list"
+    return files[0] if isinstance(files, list) and len(files) == 1 else files
 
 # %% ../nbs/20_cli.ipynb #26e180e5
 def quiet_loading():
@@ -207,20 +214,25 @@ def quiet_loading():
 
 # %% ../nbs/20_cli.ipynb #58ab260e
 def convert(
-    file, out=None, *, split: str | None = None, min_words: int = 0,
+    file, out=None, *, split: str | None = None,
+    columns: str | dict | None = None, gather: bool = False, min_words: int = 0,
     skip_bad_rows: bool = False,
 ) -> Counter:
     """Read rankings or published comparisons, count them, write rankings.
 
     Parameters
     ----------
-    file : str or Path
-        Rankings: a .json, .jsonl, .parquet or .csv file, a folder of such
-        files, or the name of a Hub data set; or published comparison files.
+    file : str or Path, or list of these
+        Rankings: .json, .jsonl, .parquet or .csv files (.gz, too), a folder of
+        them, or the name of a Hub data set; or published comparison files.
     out : str or Path, optional
         Write the rankings there (.json or .jsonl).
     split : str, optional
-        Which split of a Hub data set.
+        Split of the data set or folder, where it has several.
+    columns : dict or str, optional
+        Columns that are called otherwise, as in prompt=question,chosen=good.
+    gather : bool
+        Make one ranking of all rows that share their prompt.
     min_words : int
         Drop duplicate completions and those under so many words.
     skip_bad_rows : bool
@@ -234,8 +246,7 @@ def convert(
     from mnreward.files import load_rankings, write_rankings
     from mnreward.rankings import create_comparison_dataset
     report = Counter()
-    rankings = load_rankings(file, split=split, report=report,
-                             skip_bad_rows=skip_bad_rows)
+    rankings = load_rankings(file, split, skip_bad_rows, report, columns, gather)
     if min_words:
         report.pop("rows kept", None)
         rankings = create_comparison_dataset(rankings, min_words, report=report)
@@ -245,15 +256,10 @@ def convert(
 
 def rankings_command(**args):
     "Read, count and convert data"
+    from mnreward.files import print_counts
     print_counts(convert(**args))
     if args["out"]: print(f"written: {args['out']}")
 
-def print_counts(
-    report,  # Counter of phrases
-):
-    "One line a count, aligned"
-    width = max((len(f"{n}") for n in report.values()), default=1)
-    for what, n in report.items(): print(f"{n:>{width}}  {what}")
 
 # %% ../nbs/20_cli.ipynb #ccc0e44f
 def training_parser():
@@ -322,7 +328,7 @@ def train_command(
     "Train, and print the held-out metrics"
     options = given_options(argv, p := training_parser())
     if options.pop("help_all", False): return p.print_help()
-    file = options.pop("file", None)
+    file = one_or_many(options.pop("file", None) or [])
     if not file: raise DataError("train which FILE? See mnreward train --help")
     quiet_loading()
     from mnreward.training import train
@@ -348,6 +354,7 @@ def print_summary(
 # %% ../nbs/20_cli.ipynb #6e243efc
 def score_command(file, out, **args):
     "Score a file of rows"
+    from mnreward.files import print_counts
     from mnreward.scoring import score_file, scored_path
     quiet_loading()
     out = out or scored_path(file)
@@ -357,6 +364,7 @@ def score_command(file, out, **args):
 # %% ../nbs/20_cli.ipynb #7f59865d
 def evaluate_command(file, **args):
     "Evaluate one model, or two on the same rankings"
+    from mnreward.files import print_counts
     from mnreward.scoring import evaluate_file
     quiet_loading()
     found, out = evaluate_file(file, **args), Path(args["output_dir"])

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['wins_of', 'comparisons_of', 'is_usable', 'DataError', 'field_error', 'is_number', 'is_whole', 'plain_value',
-           'check_text', 'check_json', 'check_ranking', 'prompt_key', 'split_by_prompt', 'drop_prompts_of',
+           'json_value', 'check_text', 'check_json', 'meant_field', 'check_names', 'check_ranking', 'prompt_key',
+           'content_key', 'share_one_prompt', 'split_by_prompt', 'drop_prompts_of', 'count_words', 'without_empty',
            'create_comparison_dataset']
 
 # %% ../nbs/04_rankings.ipynb #c8df4945
 import hashlib, json, math, re
 from collections import Counter
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,23 +96,35 @@ def is_whole(value) -> bool:
     return is_number(value) and int(value) == value
 
 def plain_value(value):
-    "Turn NumPy arrays and tuples into lists, NumPy numbers into numbers"
+    "Turn NumPy arrays and tuples into lists, NumPy numbers and decimals into numbers"
     if hasattr(value, "tolist"): value = value.tolist()
+    if isinstance(value, Decimal): value = float(value)
     if isinstance(value, dict): return {k: plain_value(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)): return [plain_value(v) for v in value]
     return value
+
+def json_value(value):
+    "What JSON can hold of any value: dates as text, null for NaN and for bytes"
+    value = plain_value(value)
+    if isinstance(value, dict): return {str(k): json_value(v) for k, v in value.items()}
+    if isinstance(value, list): return [json_value(v) for v in value]
+    if isinstance(value, float): return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool, int)): return value
+    if isinstance(value, (bytes, bytearray, memoryview)): return None
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 # %% ../nbs/04_rankings.ipynb #cafd0ae0
 def check_text(
     text,
     where,  # the ranking's place, for the message
     field,  # the field, for the message
+    may_be_empty=False,  # of a completion: a model may have said nothing
 ):  # the text
     "Give back a text that has something in it and can be written, or raise DataError"
     if not isinstance(text, str):
         raise field_error(where, field, f"is {type(text).__name__}, not text",
                           "give one string")
-    if not text.strip():
+    if not (may_be_empty or text.strip()):
         raise field_error(where, field, "is empty", "write its text or remove it")
     try: text.encode()
     except UnicodeEncodeError as error:
@@ -137,7 +151,7 @@ def _check_prompt(prompt, where):
     check = _check_messages if isinstance(prompt, list) else check_text
     return check(prompt, where, "prompt")
 
-def _check_completions(texts, where, least):
+def _check_completions(texts, where, least, may_be_empty):
     "Check the completions: a list of at least `least` texts"
     field = "ranked_outputs"
     if not isinstance(texts, list):
@@ -149,7 +163,8 @@ def _check_completions(texts, where, least):
         entries = "entry" if len(texts) == 1 else "entries"
         raise field_error(where, field, f"has {len(texts)} {entries}", "a row needs "
                           f"at least {least}: add one or remove the row")
-    return [check_text(text, where, f"{field}[{i}]") for i, text in enumerate(texts)]
+    return [check_text(text, where, f"{field}[{i}]", may_be_empty)
+            for i, text in enumerate(texts)]
 
 # %% ../nbs/04_rankings.ipynb #9d741b76
 class _Numbers(NamedTuple):
@@ -212,45 +227,166 @@ def check_json(value, where, field):
         raise field_error(where, field, f"holds {value!r}",
                           "write null where a number is unknown")
 
+# %% ../nbs/04_rankings.ipynb #e885a432
+_FIELDS = ("prompt ranked_outputs ranks comparisons margins scores weight id "
+           "metadata").split()
+_MEANT = dict(rating="scores", ratings="scores", ranking="ranks", rankings="ranks",
+              outputs="ranked_outputs", importance="weight")
+
+def meant_field(name: str) -> str | None:
+    "The field that a nearly equal name was meant to be; None: it is another name"
+    plain = re.sub("[^a-z]", "", name.lower())
+    if name in _FIELDS or len(plain) < 4: return None
+    if plain in _MEANT: return _MEANT[plain]
+    for field in _FIELDS:
+        known = field.replace("_", "")
+        if plain.rstrip("s") == known.rstrip("s"): return field
+        longer, shorter = sorted((plain, known), key=len, reverse=True)
+        if len(longer) == len(shorter) + 1 and any(
+                longer[:i] + longer[i + 1:] == shorter for i in range(len(longer))):
+            return field
+        if sorted(plain) == sorted(known) and sum(
+                a != b for a, b in zip(plain, known)) == 2:
+            return field
+
+def check_names(ranking, where):
+    "Refuse a field whose name is nearly a known one"
+    for name in ranking:
+        if field := meant_field(str(name)):
+            raise field_error(where, str(name), "is no field of a ranking",
+                              f"did you mean `{field}`? rename it, or remove it")
+
+def _check_scores(ranking, where):
+    "Ratings rank where nothing else does, and never contradict what does"
+    scores, K = ranking["scores"], len(ranking["ranked_outputs"])
+    if "comparisons" in ranking: return
+    places = ranking.get("ranks", [*range(K)])
+    said = "ranks" if "ranks" in ranking else "order (best first)"
+    for i in range(K):
+        for j in range(K):
+            if places[i] < places[j] and scores[i] < scores[j]:
+                raise field_error(
+                    where, "scores", f"contradict the {said}: completion {i} with "
+                    f"{scores[i]!r} stands above completion {j} with {scores[j]!r}",
+                    "turn one of them round, or remove it")
+    if "ranks" not in ranking and len({*scores}) < K:  # a tie, which no order can say
+        levels = sorted({*scores}, reverse=True)
+        ranking["ranks"] = [levels.index(score) for score in scores]
+
 # %% ../nbs/04_rankings.ipynb #dd0bb7a1
 def _split_answer(ranking, field, where):
-    "Split `chosen` or `rejected` into (messages before the answer, answer)"
+    "Split `chosen` or `rejected` into (messages before the answer, its answers)"
     value = ranking.get(field)
     if value is None:
         raise field_error(where, field, "is missing",
                           "a pair needs chosen and rejected")
-    if not isinstance(value, list): return [], check_text(value, where, field)
+    if isinstance(value, dict): value = [value]
+    if not isinstance(value, list): return [], [check_text(value, where, field)]
+    if value and all(isinstance(text, str) for text in value):
+        return [], [check_text(t, where, f"{field}[{i}]") for i, t in enumerate(value)]
     messages = _check_messages(value, where, field)
     if not messages or messages[-1]["role"] != "assistant":
         raise field_error(where, field, "does not end with the assistant's message",
                           "the last message is taken as the completion")
-    return messages[:-1], messages[-1]["content"]
+    return messages[:-1], [messages[-1]["content"]]
 
 def _said(messages): return [(m["role"], m["content"]) for m in messages]
 
+def _common(one, other):
+    "How many first elements of two sequences are equal"
+    pairs = enumerate(zip(one, other))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+_TURN = "\n\nAssistant:"
+
+def _prompt_of_dialogues(good, bad, where):
+    "The beginning that two dialogues in one text share, up to the last answer"
+    heads = [text[:text.rfind(_TURN) + len(_TURN)] for text in (good, bad)]
+    if _TURN in good and heads[0] == heads[1]: return heads[0]
+    n = _common(good, bad)
+    if _TURN in good and _TURN in bad:
+        turn = 1 + good[:n].count("\n\nHuman:") + good[:n].count(_TURN)
+        raise field_error(
+            where, "rejected", f"parts from `chosen` after {n} characters, in turn "
+            f"{turn - 1}, which is not its last", "both must answer the same prompt: "
+            "give `prompt`, or leave this pair out")
+    raise field_error(
+        where, "prompt", f"is missing; `chosen` and `rejected` share their first {n} "
+        "characters", "give the text that the completions answer, a list of chat "
+        'messages, or both dialogues with "\\n\\nAssistant:" before each answer')
+
+def _prompt_of_messages(good, bad, where):
+    "The messages before both answers"
+    if _said(good) == _said(bad): return good
+    n = _common(_said(good), _said(bad))
+    raise field_error(
+        where, "rejected", f"parts from `chosen` at message {n + 1} of {len(bad) + 1}, "
+        "before its answer", "both must answer the same prompt: leave this pair out")
+
+_SCORED = re.compile(r"(score|rating)s?(chosen|rejected)|(chosen|rejected)"
+                     r"(score|rating)s?")
+
+def _check_pair_scores(pair, where):
+    "Scores of chosen and rejected must not contradict the names"
+    found = {}
+    for name, value in pair.items():
+        match = _SCORED.fullmatch(re.sub("[^a-z]", "", str(name).lower()))
+        if match and is_number(value):
+            found["chosen" if "chosen" in match[0] else "rejected"] = name, value
+    if len(found) == 2 and found["chosen"][1] < found["rejected"][1]:
+        raise field_error(
+            where, found["chosen"][0], f"is {found['chosen'][1]!r}, below "
+            f"`{found['rejected'][0]}` {found['rejected'][1]!r}: it contradicts the "
+            "names chosen and rejected", "turn one of them round, or remove it")
+
 def _from_chosen(pair, where):
-    "Turn prompt, chosen and rejected into a ranking of two"
+    "Turn prompt, chosen and rejected into a ranking, of two in most cases"
     (good, best), (bad, worst) = (_split_answer(pair, field, where)
                                   for field in ("chosen", "rejected"))
+    _check_pair_scores(pair, where)
     prompt = pair.get("prompt")
     if prompt is None:
-        prompt = good
-        if _said(good) != _said(bad):
-            raise field_error(where, "rejected", "starts with other messages than "
-                              "`chosen`", "both must answer the same prompt")
+        prompt = _prompt_of_messages(good, bad, where)
+        if not prompt and len(best) == len(worst) == 1:
+            prompt = _prompt_of_dialogues(best[0], worst[0], where)
     asked = [dict(role="user", content=prompt)] if isinstance(prompt, str) else prompt
     for field, before in (("chosen", good), ("rejected", bad)):
-        if before and _said(before) != _said(_check_prompt(asked, where)):
-            raise field_error(where, field, "starts with other messages than `prompt`",
-                              "repeat the prompt exactly or give the answer alone")
+        if not before or _said(before) == _said(_check_prompt(asked, where)): continue
+        if (before[0]["role"] == "system" and _said(before[1:]) == _said(asked)
+                and _said(good) == _said(bad)):
+            prompt = before  # which `prompt` had without the system's message
+            break
+        raise field_error(where, field, "starts with other messages than `prompt`",
+                          "repeat the prompt exactly or give the answer alone")
     ranking = {name: value for name, value in pair.items()
                if name not in ("chosen", "rejected", "margin")}
+    outputs = best + worst
+    if len(outputs) > 2:  # several of a kind, which nobody compared with each other
+        ranking["comparisons"] = [[i, j] for i in range(len(best))
+                                  for j in range(len(best), len(outputs))]
     if pair.get("margin") is not None:
-        ranking["margins"] = [[0, pair["margin"]], [0, 0]]
-    return ranking | {"prompt": prompt, "ranked_outputs": [best, worst]}
+        margin, K = pair["margin"], len(outputs)
+        ranking["margins"] = [[margin if i < len(best) <= j else 0 for j in range(K)]
+                              for i in range(K)]
+    return ranking | {"prompt": prompt, "ranked_outputs": outputs}
+
+# %% ../nbs/04_rankings.ipynb #12c7de51
+def _without_prompt(prompt, texts):
+    "The texts without the prompt that all of them begin with; else as they are"
+    if not isinstance(prompt, str):
+        if not isinstance(prompt, list): return texts
+        contents = [m.get("content") for m in prompt if isinstance(m, dict)]
+        if not all(isinstance(c, str) for c in contents): return texts
+        prompt = "\n".join(contents)
+    long_enough = len(prompt.strip()) >= 12 and len(texts) > 1
+    if not long_enough or not all(t.startswith(prompt) for t in texts): return texts
+    rest = [t[len(prompt):] for t in texts]
+    return rest if all(t.strip() for t in rest) else texts
 
 # %% ../nbs/04_rankings.ipynb #08d831cd
-def check_ranking(ranking: dict, where: str = "row", min_outputs: int = 2) -> dict:
+def check_ranking(
+    ranking: dict, where: str = "row", min_outputs: int = 2, may_be_empty: bool = False,
+) -> dict:
     """Check one ranking and bring it to the package's format.
 
     Parameters
@@ -261,6 +397,8 @@ def check_ranking(ranking: dict, where: str = "row", min_outputs: int = 2) -> di
         Its place, for messages: "FILE, row N (line M)".
     min_outputs : int
         Fewest completions allowed: 1 where completions are only scored.
+    may_be_empty : bool
+        Take empty completions, too: a model may have answered nothing.
 
     Returns
     -------
@@ -279,13 +417,15 @@ def check_ranking(ranking: dict, where: str = "row", min_outputs: int = 2) -> di
     if "ranked_outputs" not in ranking and {"chosen", "rejected"} & ranking.keys():
         ranking = _from_chosen(ranking, where)
     ranking["prompt"] = _check_prompt(ranking.get("prompt"), where)
-    ranking["ranked_outputs"] = _check_completions(
-        ranking.get("ranked_outputs"), where, min_outputs)
+    ranking["ranked_outputs"] = _without_prompt(ranking["prompt"], _check_completions(
+        ranking.get("ranked_outputs"), where, min_outputs, may_be_empty))
+    check_names(ranking, where)
     K = len(ranking["ranked_outputs"])
     for field, numbers in _NUMBERS.items():
         if field in ranking:
             ranking[field] = _check_numbers(
                 ranking[field], numbers.depth, K, where, field)
+    if "scores" in ranking: _check_scores(ranking, where)
     if "comparisons" in ranking:
         if not isinstance(ranking["comparisons"], list):
             raise field_error(where, "comparisons", "is no list",
@@ -307,10 +447,21 @@ def prompt_key(ranking: dict) -> str:
     if isinstance(prompt, str): return prompt
     return json.dumps(prompt, sort_keys=True, ensure_ascii=False)
 
+def content_key(ranking: dict) -> str:
+    "Give prompt and completions, whatever their order, as one text"
+    return json.dumps([prompt_key(ranking), sorted(ranking["ranked_outputs"])])
+
+def share_one_prompt(rankings: list[dict]) -> bool:
+    "Whether several rankings answer one and the same prompt"
+    return len(rankings) > 1 and len({prompt_key(r) for r in rankings}) == 1
+
 def split_by_prompt(
     rankings: list[dict], fraction: float = 0.1, seed: int = 0,
 ) -> tuple[list[dict], list[dict]]:
     """Split rankings so that no prompt is on both sides.
+
+    Where all have one prompt (a fixed instruction), rankings of other completions
+    are on the two sides.
 
     Parameters
     ----------
@@ -329,20 +480,21 @@ def split_by_prompt(
     Raises
     ------
     DataError
-        There is only one prompt, and `fraction` is not 0.
+        There is only one ranking, and `fraction` is not 0.
     ValueError
         `fraction` is not from 0 up to 1.
     """
     if not 0 <= fraction < 1: raise ValueError("fraction: from 0 up to 1")
     def draw(key): return hashlib.sha256(f"{seed} {key}".encode()).digest()
-    keys = sorted({prompt_key(r) for r in rankings}, key=draw)
+    key_of = content_key if share_one_prompt(rankings) else prompt_key
+    keys = sorted({key_of(r) for r in rankings}, key=draw)
     n = min(max(round(fraction * len(keys)), 1), len(keys) - 1) if fraction else 0
     if fraction and not n:
-        raise DataError("one prompt cannot be split; give evaluation data of its own, "
-                        "or fraction=0")
+        raise DataError("one ranking cannot be split: give evaluation data of its own "
+                        "(eval_data), or hold nothing out (eval_fraction 0)")
     valid = set(keys[:n])
-    return ([r for r in rankings if prompt_key(r) not in valid],
-            [r for r in rankings if prompt_key(r) in valid])
+    return ([r for r in rankings if key_of(r) not in valid],
+            [r for r in rankings if key_of(r) in valid])
 
 # %% ../nbs/04_rankings.ipynb #7d3761fa
 def drop_prompts_of(
@@ -353,23 +505,43 @@ def drop_prompts_of(
     Parameters
     ----------
     held_out, rankings : iterable of dict
-        Rankings to judge by, and rankings to train on.
+        Rankings to judge by, and rankings to train on. Where the latter all share
+        one prompt, those with the completions of a held-out one are left out.
     report : Counter
         Gets the number of rankings that were left out.
+
+    Raises
+    ------
+    DataError
+        Nothing would be left to train on.
     """
-    held_out_keys = {prompt_key(r) for r in held_out}
-    rankings = list(rankings)
-    kept = [r for r in rankings if prompt_key(r) not in held_out_keys]
+    held_out, rankings, key_of = list(held_out), list(rankings), prompt_key
+    if share_one_prompt(rankings): key_of = content_key
+    held_out_keys = {*map(key_of, held_out)}
+    kept = [r for r in rankings if key_of(r) not in held_out_keys]
+    if rankings and not kept:
+        raise DataError("every prompt of the training data is also in eval_data, so "
+                        "that nothing is left to train on: give other evaluation data, "
+                        "or none and eval_fraction")
+    what = "prompt" if key_of is prompt_key else "ranking"
     if left_out := len(rankings) - len(kept):
-        report["training rows left out: prompt is in eval_data"] += left_out
+        report[f"training rows left out: {what} is in eval_data"] += left_out
     return kept
 
 # %% ../nbs/04_rankings.ipynb #d5aa8e45
+_UNPARTED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003ffff]")
+
+def count_words(text: str) -> int:
+    "Parts between blanks; of scripts without blanks (Chinese, Thai, ...) characters"
+    return len(_UNPARTED.findall(text)) + len(_UNPARTED.sub(" ", text).split())
+
 def _new_positions(texts, min_words, report):
     "For each completion its new position, or None where it is dropped"
     positions, first = [], {}  # first: text -> its new position
     for text in map(str.strip, texts):
-        if len(text.split()) < min_words:
+        if count_words(text) < min_words:
             report[f"completions dropped: under {min_words} words"] += 1
             positions.append(None)
             continue
@@ -419,6 +591,19 @@ def _move(ranking, positions, report):
                     if position is not None: merged[position] += names
                 metadata[name] = [list(dict.fromkeys(names)) for names in merged]
     return moved
+
+# %% ../nbs/04_rankings.ipynb #0d0b0193
+def without_empty(ranking: dict, where: str, report: Counter) -> dict:
+    "Drop empty completions and what points to them; DataError: fewer than two are left"
+    texts = ranking["ranked_outputs"]
+    kept = [n for n, text in enumerate(texts) if text.strip()]
+    if len(kept) == len(texts): return ranking
+    if len(kept) < 2:
+        empty = next(n for n in range(len(texts)) if n not in kept)
+        check_text(texts[empty], where, f"ranked_outputs[{empty}]")
+    report["completions dropped: empty"] += len(texts) - len(kept)
+    positions = [kept.index(n) if n in kept else None for n in range(len(texts))]
+    return _move(ranking, positions, report)
 
 # %% ../nbs/04_rankings.ipynb #3e1950aa
 def create_comparison_dataset(

@@ -18,8 +18,10 @@ import torch
 
 from .evaluation import compare, evaluate, plot_evaluation, to_markdown
 from .model import Model, scorable_rows
-from .files import load_rankings, read_rows, write_json
-from .rankings import DataError, check_ranking
+from .files import load_rankings, name_of, parse_printed, source_rows
+from .files import write_json
+from .judgements import find_layout, from_layout
+from .rankings import DataError, check_ranking, json_value
 
 # %% ../nbs/15_use_it.ipynb #1811b910
 def load_reward_model(model: str | Path | Model) -> Model:
@@ -73,15 +75,14 @@ def check_scorable(row: object, where: str) -> Scorable:
     if not isinstance(row, dict):
         raise DataError(
             f"{where}: is {type(row).__name__}, not an object with a prompt")
-    try:
-        text = json.dumps(row, default=str, allow_nan=False, ensure_ascii=False)
-        text.encode("utf8")  # half of a surrogate pair is no text
-        row = json.loads(text)
-    except ValueError as error:
+    row = json_value(parse_printed(row, where))
+    try: json.dumps(row, ensure_ascii=False).encode("utf8")
+    except ValueError as error:  # half of a surrogate pair is no text
         raise DataError(f"{where}: cannot be written as JSON: {error}") from error
     names = [name for name in ("ranked_outputs", "completions", "completion")
              if row.get(name) is not None]
-    if names:
+    if find_layout(row): ranking = from_layout(row, where)
+    elif names:
         completions = row[names[0]]
         if isinstance(completions, str): completions = [completions]
         ranking = dict(prompt=row.get("prompt"), ranked_outputs=completions)
@@ -92,7 +93,13 @@ def check_scorable(row: object, where: str) -> Scorable:
     else:
         raise DataError(f"{where}: nothing to score: needs `ranked_outputs`, "
                         "`completions`, `completion`, or `chosen` and `rejected`")
-    ranking = check_ranking(ranking, where, min_outputs=1)
+    ranking = {name: ranking[name] for name in ("prompt", "ranked_outputs", "chosen",
+                                                "rejected") if name in ranking}
+    try: ranking = check_ranking(ranking, where, min_outputs=1, may_be_empty=True)
+    except DataError as error:
+        if not names: raise
+        said = str(error).replace("ranked_outputs", names[0])
+        raise DataError(said, error.kind) from None
     return Scorable(row, where, {name: ranking[name]
                                  for name in ("prompt", "ranked_outputs")})
 
@@ -256,6 +263,7 @@ def score_file(
     model: str | Path | Model,
     out: str | Path | None = None,
     *,
+    split: str | None = None,
     batch_size: int = 32,
     share_prompt: str | bool = "auto",
     skip_bad_rows: bool = False,
@@ -275,6 +283,8 @@ def score_file(
         a saved reward model
     out : str or Path
         JSON Lines to write (default FILE.scored.jsonl)
+    split : str, optional
+        split of the data set or folder, where it has several
     batch_size : int >= 1
         completions scored at a time
     share_prompt : {"auto", "yes", "no"} or bool
@@ -295,6 +305,8 @@ def score_file(
         file or model.
     """
     out = out or scored_path(path)
+    if Path(out).suffix.lower() in (".csv", ".tsv", ".parquet", ".gz", ".xlsx"):
+        raise DataError(f"{out}: JSON Lines are written; name the file .jsonl")
     if Path(out).exists():
         raise DataError(f"{out} exists: choose another --out, or remove it")
     part, report, model = Path(f"{out}.partial"), Counter(), load_reward_model(model)
@@ -303,7 +315,7 @@ def score_file(
         if not skip_bad_rows: raise error
         report["bad rows dropped"] += 1
 
-    items = scorables(read_rows(path, on_error=drop), model, drop)
+    items = scorables(source_rows(path, split, drop), model, drop)
     if done := skip_finished(items, part, model): report["rows scored before"] = done
     for chunk in chunks(items, 8*batch_size):
         rows = scored(chunk, model, batch_size, share_prompt)
@@ -375,6 +387,9 @@ def evaluate_file(
     against: str | Path | Model | None = None,
     output_dir: str | Path = "evaluation",
     *,
+    split: str | None = None,
+    columns: str | dict | None = None,
+    gather: bool = False,
     batch_size: int = 32,
     share_prompt: str | bool = "auto",
     overwrite: bool = False,
@@ -393,6 +408,12 @@ def evaluate_file(
         a second reward model: paired differences on the same prompts
     output_dir : str or Path
         folder for the JSON, table and plots
+    split : str, optional
+        split of the data set or folder, where it has several
+    columns : dict or str, optional
+        columns that are called otherwise, as in prompt=question,chosen=good
+    gather : bool
+        make one ranking of all rows that share their prompt
     batch_size : int >= 1
         completions scored at a time
     share_prompt : {"auto", "yes", "no"} or bool
@@ -416,7 +437,8 @@ def evaluate_file(
     """
     report, folder = Counter(), Path(output_dir)
     check_evaluation_dir(folder, overwrite)
-    rankings = load_rankings(path, skip_bad_rows=skip_bad_rows, report=report)
+    rankings = load_rankings(path, split, skip_bad_rows, report, columns, gather)
+    path = name_of(path)
     given = [model] if against is None else [model, against]
     models = [load_reward_model(x) for x in given]
     if skip_bad_rows: rankings = answerable(rankings, models, report)

@@ -51,14 +51,36 @@ def _known_truth(k, facts, rng):
 
 # %% ../nbs/07_synthetic.ipynb #eebcd02a
 def generate_rankings(
-    n,          # number of rows
-    k=4,        # completions a row, 2 to 9, or (fewest, most) to draw from
-    seed=0,     # the same seed gives the same rows
-    facts=None, # facts a prompt, at most 8; default max(4, most - 1)
-    judges=0,   # noisy votes on each pair, as comparisons; 0: true order
-    scale=1.0,  # true reward of one fact right
-): # list of rows; metadata["rewards"]: true rewards of ranked_outputs
-    "Rankings with known rewards: the number of facts restated rightly"
+    n: int, k: int | tuple[int, int] = 4, seed: int = 0, facts: int | None = None,
+    judges: int = 0, scale: float = 1.0,
+) -> list[dict]:
+    """Rankings with known rewards: the number of facts restated rightly.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    k : int or (int, int)
+        Completions of each, 2 to 9, or (fewest, most) to draw from.
+    seed : int
+        The same seed gives the same rankings.
+    facts : int, optional
+        Facts of a prompt, at most 8; None: max(4, most - 1).
+    judges : int
+        Noisy votes on each pair, as comparisons; 0: the true order.
+    scale : float
+        True reward of one fact right.
+
+    Returns
+    -------
+    list of dict
+        metadata["rewards"] has the true rewards of ranked_outputs.
+
+    Raises
+    ------
+    ValueError
+        k and facts do not fit together.
+    """
     low, high = (k, k) if isinstance(k, int) else k
     facts = max(4, high - 1) if facts is None else facts
     if not (2 <= low <= high <= facts + 1 <= 9):

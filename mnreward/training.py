@@ -7,8 +7,8 @@ __all__ = ['defaults', 'card', 'step_weight', 'sampler_for', 'Epochs', 'refuse',
            'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'training_arguments', 'StopAtStep', 'Interrupted',
            'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data',
            'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length',
-           'tokenize_both', 'run_training', 'save_results', 'evaluate_model', 'training_record', 'plot_curves',
-           'model_card']
+           'tokenize_both', 'check_tokens', 'check_steps', 'run_training', 'save_results', 'evaluate_model',
+           'training_record', 'plot_curves', 'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
 import difflib, json, math, os, platform, shutil, signal, sys, threading
@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch, transformers
+import numpy as np, torch, transformers
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
@@ -29,13 +29,13 @@ from transformers.trainer_utils import get_last_checkpoint
 from .backbone import has_adapters, longest_row
 from .collate import RankingSampler
 from .evaluation import evaluate, to_markdown, trainer_metrics
-from .files import load_rankings, write_json
+from .files import load_rankings, print_counts, write_json
 from .listwise import LOSSES, is_ranking, pick_best, plackett_luce
 from .listwise import tied_wins, with_centring
 from .loss import kwise_loss, prompt_weights
 from .model import Model, RewardOutput, rewards_to_grid
-from .rankings import DataError, drop_prompts_of
-from .rankings import wins_of, split_by_prompt, is_usable
+from .rankings import DataError, drop_prompts_of, is_usable
+from .rankings import share_one_prompt, split_by_prompt, wins_of
 from .sharing import asked_for, fast_attention
 
 # %% ../nbs/14_train.ipynb #e5e1dd6c
@@ -483,6 +483,8 @@ def train(
     data: str | Path | Iterable, model: str | Path | Model = "google/flan-t5-base",
     output_dir: str | Path = "reward-model", *,
     eval_data: str | Path | Iterable | None = None, eval_fraction: float = 0.1,
+    split: str | None = None, eval_split: str | None = None,
+    columns: str | dict | None = None, gather: bool = False,
     max_ranks_per_batch: int = 9, max_length: int | None = None,
     prompts_per_step: int = 64, loss: str | Callable = "kwise", ties: str = "drop",
     margins: bool = False, label_smoothing: float = 0.0, centring: float = 0.0,
@@ -498,8 +500,8 @@ def train(
 
     Parameters
     ----------
-    data : str, Path, Dataset or list of dict
-        Rankings, as for `load_rankings`: file, folder, Hub name, or in memory.
+    data : str, Path, list of these, Dataset, data frame or list of dict
+        Rankings, as for `load_rankings`: files, folder, Hub name, or in memory.
     model : str, Path or Model
         Backbone to start from (Hub name or folder), or a saved reward model.
     output_dir : str or Path
@@ -508,6 +510,14 @@ def train(
         Validation rankings; else some prompts are held out.
     eval_fraction : float
         Share of prompts held out, in [0, 1).
+    split : str, optional
+        Split of data to train on, where it has several.
+    eval_split : str, optional
+        Split of eval_data, or of data where there is no eval_data.
+    columns : dict or str, optional
+        Columns that are called otherwise, as in prompt=question,chosen=good.
+    gather : bool
+        Make one ranking of all rows that share their prompt.
     max_ranks_per_batch : int
         Longer rankings are sampled down to this many completions in training.
     max_length : int, optional
@@ -573,16 +583,20 @@ def train(
                               load_in_4bit, merge_lora)
     adapters.check(model)
     resume = check_output_dir(output_dir, overwrite, resume_from_checkpoint)
+    if eval_split and eval_data is None: eval_data = data
     evaluated = eval_data is not None or eval_fraction > 0
     args = training_arguments(output_dir, prompts_per_step, evaluated, **options)
-    rankings, valid, report = read_data(data, eval_data, eval_fraction, args.seed,
-                                        skip_bad_rows)
+    rankings, valid, report = read_data(
+        data, eval_data, eval_fraction, args.seed, skip_bad_rows, split=split,
+        eval_split=eval_split, columns=columns, gather=gather)
     rankings = rankings_for_loss(rankings, loss, ties, margins)
     model = load_model(model, max_ranks_per_batch, max_length, args.seed, use_decoder,
                        load_in_4bit)
     adapters.put_into(model, output_dir)
     if resume: check_checkpoint(model, resume)
     train_set, valid_set = tokenize_both(model, rankings, valid, drop_too_long, report)
+    check_steps(args, len(train_set))
+    if args.process_index == 0: print_counts(report)
     with user_mistakes():
         trainer = RankingTrainer(model, args, train_set, valid_set, loss=function,
                                  margins=margins, share_prompt=share_prompt)
@@ -598,19 +612,22 @@ def read_data(
     eval_fraction=0.1,  # share of prompts held out; 0: none
     seed=42,  # of the split
     skip_bad_rows=False,  # drop and count rows that cannot be read
+    split=None, eval_split=None,  # of data and eval_data
+    **reading,  # columns and gather of `load_rankings`
 ):
     "(training rankings, validation rankings or [], Counter of what was read)"
     if not 0 <= eval_fraction < 1:
         raise DataError("eval_fraction must be at least 0 and below 1")
     report, more = Counter(), Counter()
-    def load(x, report):
-        return load_rankings(x, skip_bad_rows=skip_bad_rows, report=report)
-    rankings, valid = load(data, report), []
+    def load(x, split, report):
+        return load_rankings(x, split, skip_bad_rows, report, **reading)
+    rankings, valid = load(data, split, report), []
     if eval_data is not None:
-        valid = load(eval_data, more)
+        valid = load(eval_data, eval_split, more)
         rankings = drop_prompts_of(valid, rankings, report)
         add_counts(report, more)
     elif eval_fraction > 0:
+        if share_one_prompt(rankings): report["held out by ranking: one prompt"] += 1
         rankings, valid = split_by_prompt(rankings, eval_fraction, seed)
     check_pairs(rankings, "training")
     if valid or eval_fraction: check_pairs(valid, "validation")
@@ -725,7 +742,55 @@ def tokenize_both(
     valid_set = model.tokenize(valid, training=False, drop_too_long=drop_too_long,
                                report=more) if valid else None
     add_counts(report, more)
+    check_tokens(model, train_set, report)
     return train_set, valid_set
+
+def check_tokens(
+    model,  # a Model
+    dataset,  # a RankingDataset
+    report,  # Counter that is told what the model cannot tell apart
+):
+    "DataError: ids without an embedding, or no judged pair with different tokens"
+    known = model.backbone.get_input_embeddings().num_embeddings
+    tokenizer, unknown = model.tokenizer, model.tokenizer.unk_token_id
+    largest, tokens, strange, judged, equal = tokenizer.pad_token_id, 0, 0, 0, 0
+    for item in map(dataset.__getitem__, range(len(dataset))):
+        ids = np.concatenate([item.prompt_ids, *item.completion_ids])
+        largest, tokens = max(largest, int(ids.max())), tokens + len(ids)
+        if unknown is not None: strange += int((ids == unknown).sum())
+        _, kind = np.unique([y.tobytes() for y in item.completion_ids],
+                            return_inverse=True)
+        i, j = np.nonzero(item.wins)
+        judged, equal = judged + len(i), equal + int((kind[i] == kind[j]).sum())
+    if largest >= known:
+        raise DataError(
+            f"the tokenizer gives the id {largest}, and the model has embeddings for "
+            f"{known}: give the tokenizer that belongs to it, or load the model, call "
+            "resize_token_embeddings(len(tokenizer)) and save it")
+    share = f"{strange / max(tokens, 1):.0%} of all tokens are unknown to it"
+    if judged and equal == judged:
+        raise DataError(f"all {judged} judged pairs have completions with equal tokens "
+                        f"({share}): this vocabulary cannot tell them apart; choose "
+                        "another --model")
+    if equal: report["judged pairs whose completions have equal tokens"] += equal
+    if strange > 0.01 * tokens: report[f"unknown tokens ({share})"] += strange
+
+def check_steps(
+    args,  # TrainingArguments
+    rankings,  # how many there are to train on
+):
+    "DataError where no step would be made"
+    batch = args.per_device_train_batch_size * max(args.world_size, 1)
+    if not 0 < args.learning_rate < math.inf:
+        raise DataError(f"learning_rate is {args.learning_rate}: write a number above "
+                        "0")
+    if args.max_steps == 0: raise DataError("max_steps is 0: no step would be made")
+    if args.max_steps < 0 and not args.num_train_epochs > 0:
+        raise DataError(f"num_train_epochs is {args.num_train_epochs:g}: no step would "
+                        "be made; write a number above 0")
+    if args.dataloader_drop_last and rankings < batch:
+        raise DataError(f"{rankings} rankings are fewer than a batch of {batch}, which "
+                        "dataloader_drop_last drops: no step would be made")
 
 # %% ../nbs/14_train.ipynb #b6f1f405
 def run_training(

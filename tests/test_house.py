@@ -2,6 +2,7 @@
 import ast
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,17 @@ def test_editors_see_what_is_loaded_lazily():
     block = next(n for n in tree.body if isinstance(n, ast.If))
     seen = {alias.asname: node.module for node in block.body for alias in node.names}
     assert seen == mnreward._home
+
+
+def prose(notebook):
+    "The markdown of a notebook"
+    cells = json.loads(notebook.read_text())["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
+def test_every_exercise_is_answered_under_its_name():
+    asked = {p.stem[3:]: re.findall(r'callout-tip[^}]* title="([^"]+)"', prose(p)) for p in NOTEBOOKS}
+    answers = re.split(r"(?m)^## \[.*?mnreward/(\w+)\.html\)", prose(ROOT/"nbs/21_solutions.ipynb"))[1:]
+    answered = {slug: re.findall(r"(?m)^### (.+)$", text) for slug, text in zip(answers[::2], answers[1::2])}
+    assert answered == {slug: titles for slug, titles in asked.items() if titles}
+    assert sum(map(len, answered.values())) >= 70
