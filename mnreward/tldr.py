@@ -31,8 +31,8 @@ from .bench import attention_for, batches_of, bench_configs, bench_items
 from .bench import bench_optimizer, bench_tokenizer, count_cells, peaks
 from .bench import wait_for_device
 from .evaluation import compare, evaluate, longer_wins, to_markdown
-from .files import data_files, describe_run, load_rankings, source_rows
-from .files import write_json, write_text
+from .files import data_files, describe_run, files_by_split, load_rankings
+from .files import source_rows, write_json, write_text
 from .judgements import post_prompt
 from .model import Model
 from .rankings import DataError, check_ranking, check_text, drop_prompts_of
@@ -70,18 +70,14 @@ def has_splits(
     path = Path(source)
     if path.is_file(): return False
     if not path.exists() or (path/"dataset_dict.json").exists(): return True
-    train, valid = _files_of(path, "train"), _files_of(path, "validation")
-    if bool(train) != bool(valid) and len(data_files(path)) > len(train + valid):
-        a, b = ("train", "validation")[::1 if train else -1]
+    names = {*files_by_split(path)}
+    found = names & {"train", "validation"}
+    if len(found) == 1 and len(names) > 1:
+        missing, = {"train", "validation"} - found
         raise DataError(
-            f"{path}: has {a} but no {b}, and further files: name one of "
-            f"them {b}, or give a folder or file without them")
-    return bool(train and valid)
-
-def _files_of(path, split):
-    "Files of a split in a folder"
-    try: return data_files(path, split)
-    except DataError: return []
+            f"{path}: has {found.pop()} but no {missing}, and further files: name one "
+            f"of them {missing}, or give a folder or file without them")
+    return len(found) == 2
 
 # %% ../nbs/19_tldr.ipynb #f44a6fbc
 def load_posts(
@@ -447,8 +443,9 @@ def fingerprint(
     "Of the names and bytes of a source's files"
     if not source or not Path(source).exists(): return None
     path, digest = Path(source), sha256()
-    saved = [] if path.is_file() else sorted(path.rglob("*.arrow"))
-    for file in saved or data_files(path):
+    inside = [] if path.is_file() else sorted(path.rglob("*.arrow")) or sorted(
+        sum(files_by_split(path).values(), []))
+    for file in inside or data_files(path):
         digest.update(f"{file.relative_to(path)}\0".encode())
         with open(file, "rb") as f:
             while part := f.read(1 << 20): digest.update(part)
