@@ -6,8 +6,8 @@
 __all__ = ['commands', 'more_of_train', 'option', 'documented', 'positive', 'numbers', 'add_options', 'given_values',
            'more_options', 'OneLine', 'parser', 'main', 'one_or_many', 'quiet_loading', 'convert', 'rankings_command',
            'training_parser', 'check_names', 'yaml_options', 'given_options', 'train_command', 'leave_processes',
-           'print_summary', 'score_command', 'evaluate_command', 'bench_command', 'show_plan', 'tldr_command',
-           'demo_data', 'demo', 'demo_command', 'show_demo']
+           'beside_longer_wins', 'print_summary', 'score_command', 'evaluate_command', 'bench_command', 'show_plan',
+           'tldr_command', 'demo_data', 'demo', 'demo_command', 'show_demo']
 
 # %% ../nbs/20_cli.ipynb #8c76a975
 import argparse, ast, inspect, json, os, re, sys
@@ -342,13 +342,29 @@ def leave_processes():
     import torch.distributed as dist
     if dist.is_available() and dist.is_initialized(): dist.destroy_process_group()
 
+def beside_longer_wins(
+    found,  # of `evaluate`
+) -> str:
+    "What was reached, in a sentence"
+    def percent(x): return "unknown" if x is None else f"{100 * x:.1f} %"
+    baselines = found["baselines"]
+    base, gap = baselines["longer_wins"], baselines["above_longer_wins"]
+    sentence = (f"Of {found['judgements']:,} held-out judgements the model is right on "
+                f"{percent(found['accuracy']['value'])}, who always takes the longer "
+                f"completion on {percent(base['value'])}")
+    if gap["low"] is None: return sentence + "."
+    return (f"{sentence}: {100 * gap['value']:+.1f} points, 95 % interval "
+            f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}.")
+
 def print_summary(
     out,  # folder of a finished training
 ):
     "The held-out table, and where things lie"
     from mnreward.evaluation import to_markdown
     m = json.loads((out/"metrics.json").read_text(encoding="utf8"))
-    if "evaluation" in m: print(f"\nheld out\n{to_markdown(m['evaluation'])}")
+    if "evaluation" in m:
+        print(f"\nheld out\n{to_markdown(m['evaluation'])}")
+        print(f"\n{beside_longer_wins(m['evaluation'])}")
     print(f"\nmodel, metrics.json, training.png and README.md: {out}")
 
 # %% ../nbs/20_cli.ipynb #6e243efc

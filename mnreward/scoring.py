@@ -8,39 +8,48 @@ __all__ = ['load_reward_model', 'best_of_n', 'Scorable', 'check_scorable', 'unto
            'in_file', 'check_evaluation_dir', 'differences', 'save_evaluation', 'evaluate_file']
 
 # %% ../nbs/15_use_it.ipynb #4c4be99a
-import json, os, re
+import copy, json, os, re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from .evaluation import compare, evaluate, plot_evaluation, to_markdown
-from .model import Model, scorable_rows
-from .files import load_rankings, name_of, parse_printed, source_rows
-from .files import write_json
+from .model import Model, scorable_rows, set_truncation_side
+from .files import load_rankings, name_of, parse_printed, progress
+from .files import row_count, source_rows, write_json
 from .judgements import find_layout, from_layout
-from .rankings import DataError, check_ranking, json_value
+from .rankings import FOR_TEMPLATE, DataError, check_ranking, json_value
 
 # %% ../nbs/15_use_it.ipynb #1811b910
-def load_reward_model(model: str | Path | Model) -> Model:
+def load_reward_model(
+    model: str | Path | Model, truncation_side: str | None = None,
+) -> Model:
     """Load a saved reward model, on the GPU where there is one.
 
     Parameters
     ----------
     model : str, Path or Model
         Folder or Hub name of a saved `Model`; a `Model` is given back as it is.
+    truncation_side : {"auto", "left", "right"}, optional
+        Where prompts are cut; None: where they were in training.
 
     Raises
     ------
     DataError
         It cannot be loaded, or is no reward model.
     """
-    if isinstance(model, Model): return model
-    try: loaded = Model.from_pretrained(model)
-    except (ValueError, OSError) as error: raise DataError(str(error)) from error
-    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    if not isinstance(model, Model):
+        try: model = Model.from_pretrained(model)
+        except (ValueError, OSError) as error: raise DataError(str(error)) from error
+        model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    if truncation_side is None: return model
+    model = copy.copy(model)  # the same weights; the caller's settings stay
+    model.config = copy.deepcopy(model.config)
+    set_truncation_side(model, truncation_side)
+    return model
 
 # %% ../nbs/15_use_it.ipynb #e8b396e0
 def best_of_n(prompt: str | list, completions: list, model: Model) -> str:
@@ -93,15 +102,16 @@ def check_scorable(row: object, where: str) -> Scorable:
     else:
         raise DataError(f"{where}: nothing to score: needs `ranked_outputs`, "
                         "`completions`, `completion`, or `chosen` and `rejected`")
-    ranking = {name: ranking[name] for name in ("prompt", "ranked_outputs", "chosen",
-                                                "rejected") if name in ranking}
+    template = {name: row[name] for name in FOR_TEMPLATE if row.get(name)}
+    ranking = template | {name: ranking[name] for name in (
+        "prompt", "ranked_outputs", "chosen", "rejected") if name in ranking}
     try: ranking = check_ranking(ranking, where, min_outputs=1, may_be_empty=True)
     except DataError as error:
         if not names: raise
         said = str(error).replace("ranked_outputs", names[0])
         raise DataError(said, error.kind) from None
-    return Scorable(row, where, {name: ranking[name]
-                                 for name in ("prompt", "ranked_outputs")})
+    return Scorable(row, where, {name: ranking[name] for name in (
+        "prompt", "ranked_outputs", *FOR_TEMPLATE) if name in ranking})
 
 # %% ../nbs/15_use_it.ipynb #6c07dd05
 def untokenizable(
@@ -157,21 +167,21 @@ def rewards_of(
     model: Model,
     batch_size: int = 32,  # completions scored at a time
     share_prompt: str | bool = "auto",  # see `Model.score`
+    report: Counter | None = None,  # is told how many prompts were cut
 ) -> list:  # for each ranking the list of its rewards
     "Score the completions of rankings"
-    return model.score([ranking["prompt"] for ranking in rankings],
-                       [ranking["ranked_outputs"] for ranking in rankings],
-                       batch_size, share_prompt)
+    return model.score_rankings(rankings, batch_size, share_prompt, report)
 
 def scored(
     chunk: list,  # of Scorable
     model: Model,
     batch_size: int,
     share_prompt: str | bool,
+    report: Counter | None = None,  # is told how many prompts were cut
 ) -> list:  # of dict
     "The rows of a chunk with their `rewards`"
     rewards = rewards_of([item.ranking for item in chunk], model, batch_size,
-                         share_prompt)
+                         share_prompt, report)
     return [{**item.row, "rewards": r} for item, r in zip(chunk, rewards)]
 
 # %% ../nbs/15_use_it.ipynb #ce371363
@@ -264,6 +274,7 @@ def score_file(
     out: str | Path | None = None,
     *,
     split: str | None = None,
+    truncation_side: str | None = None,
     batch_size: int = 32,
     share_prompt: str | bool = "auto",
     skip_bad_rows: bool = False,
@@ -285,6 +296,8 @@ def score_file(
         JSON Lines to write (default FILE.scored.jsonl)
     split : str, optional
         split of the data set or folder, where it has several
+    truncation_side : {"auto", "left", "right"}, optional
+        where prompts that are too long are cut; by default as in training
     batch_size : int >= 1
         completions scored at a time
     share_prompt : {"auto", "yes", "no"} or bool
@@ -309,16 +322,18 @@ def score_file(
         raise DataError(f"{out}: JSON Lines are written; name the file .jsonl")
     if Path(out).exists():
         raise DataError(f"{out} exists: choose another --out, or remove it")
-    part, report, model = Path(f"{out}.partial"), Counter(), load_reward_model(model)
+    part, report = Path(f"{out}.partial"), Counter()
+    model = load_reward_model(model, truncation_side)
 
     def drop(error):
         if not skip_bad_rows: raise error
         report["bad rows dropped"] += 1
 
-    items = scorables(source_rows(path, split, drop), model, drop)
+    rows = progress(source_rows(path, split, drop), "scoring", row_count(path))
+    items = scorables(rows, model, drop)
     if done := skip_finished(items, part, model): report["rows scored before"] = done
     for chunk in chunks(items, 8*batch_size):
-        rows = scored(chunk, model, batch_size, share_prompt)
+        rows = scored(chunk, model, batch_size, share_prompt, report)
         with open(part, "a", encoding="utf8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False)+"\n" for row in rows)
         report["rows scored"] += len(chunk)
@@ -390,6 +405,8 @@ def evaluate_file(
     split: str | None = None,
     columns: str | dict | None = None,
     gather: bool = False,
+    truncation_side: str | None = None,
+    groups: str | Sequence = "",
     batch_size: int = 32,
     share_prompt: str | bool = "auto",
     overwrite: bool = False,
@@ -414,6 +431,11 @@ def evaluate_file(
         columns that are called otherwise, as in prompt=question,chosen=good
     gather : bool
         make one ranking of all rows that share their prompt
+    truncation_side : {"auto", "left", "right"}, optional
+        where prompts that are too long are cut; by default as in training
+    groups : str or sequence of str
+        names, with commas between, of fields or entries of metadata: accuracy for
+        each of their values, beside that by `subset`
     batch_size : int >= 1
         completions scored at a time
     share_prompt : {"auto", "yes", "no"} or bool
@@ -437,16 +459,18 @@ def evaluate_file(
     """
     report, folder = Counter(), Path(output_dir)
     check_evaluation_dir(folder, overwrite)
+    if isinstance(groups, str): groups = [x.strip() for x in groups.split(",") if x]
     rankings = load_rankings(path, split, skip_bad_rows, report, columns, gather)
     path = name_of(path)
     given = [model] if against is None else [model, against]
-    models = [load_reward_model(x) for x in given]
+    models = [load_reward_model(x, truncation_side) for x in given]
     if skip_bad_rows: rankings = answerable(rankings, models, report)
-    try: rewards = [rewards_of(rankings, x, batch_size, share_prompt) for x in models]
+    def judge(model): return rewards_of(rankings, model, batch_size, share_prompt, report)
+    try: rewards = [*map(judge, models)]
     except DataError as error:
         if not str(error).startswith("rankings["): raise
         raise in_file(error, path, rankings) from error
-    try: evaluations = [evaluate(rankings, r) for r in rewards]
+    try: evaluations = [evaluate(rankings, r, groups=groups) for r in rewards]
     except ValueError as error: raise in_file(error, path, rankings) from error
     results = dict(data=dict(report), evaluation=evaluations[0])
     if against is not None:

@@ -18,6 +18,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from .backbone import add_adapters, load_language_model, longest_row
 from .backbone import merge_adapters
+from .judgements import TLDR
 from .model import TOKENS
 from .rankings import DataError
 from .tokens import RankingDataset
@@ -53,7 +54,7 @@ class Summaries(RankingDataset):
         both_sides_end = dict(pair=True) if self.encoder_decoder else {}
         super().__init__(posts, tokenizer, training=False, drop_too_long=True,
                          report=report, **TOKENS | both_sides_end
-                         | dict(max_length=max_length))
+                         | dict(max_length=max_length, keep_suffix=TLDR))
         if not len(self):
             raise DataError("every post was left out, for max_length has no room for "
                             "its completion: raise max_length")

@@ -33,7 +33,7 @@ from .bench import wait_for_device
 from .evaluation import compare, evaluate, longer_wins, to_markdown
 from .files import data_files, describe_run, files_by_split, load_rankings
 from .files import source_rows, write_json, write_text
-from .judgements import post_prompt
+from .judgements import TLDR, post_prompt
 from .model import Model
 from .rankings import DataError, check_ranking, check_text, drop_prompts_of
 from .rankings import is_number, is_usable, prompt_key, split_by_prompt
@@ -289,7 +289,7 @@ def fit_reward(
         reward = train(rankings, model, folder, eval_data=valid, overwrite=True,
                        drop_too_long=True, max_ranks_per_batch=preset.max_ranks,
                        merge_lora=bool(preset.lora_rank), seed=seed,
-                       resume_from_checkpoint=last,
+                       resume_from_checkpoint=last, keep_suffix=TLDR,
                        **stage_options(preset, preset.rm_learning_rate, **more))
     except Interrupted as e:
         where = str(e).split(";")[0]

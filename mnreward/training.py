@@ -7,8 +7,8 @@ __all__ = ['defaults', 'card', 'step_weight', 'sampler_for', 'Epochs', 'refuse',
            'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'training_arguments', 'StopAtStep', 'Interrupted',
            'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data',
            'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length',
-           'tokenize_both', 'check_tokens', 'check_steps', 'run_training', 'save_results', 'evaluate_model',
-           'training_record', 'plot_curves', 'model_card']
+           'tokenize_both', 'check_tokens', 'check_steps', 'log_line', 'LogLines', 'BarOnly', 'with_readable_log',
+           'run_training', 'save_results', 'evaluate_model', 'training_record', 'plot_curves', 'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
 import difflib, json, math, os, platform, shutil, signal, sys, threading
@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np, torch, transformers
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers import set_seed
+from tqdm import tqdm
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+from transformers import TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from .backbone import has_adapters, longest_row
@@ -34,6 +35,7 @@ from .listwise import LOSSES, is_ranking, pick_best, plackett_luce
 from .listwise import tied_wins, with_centring
 from .loss import kwise_loss, prompt_weights
 from .model import Model, RewardOutput, rewards_to_grid
+from .model import set_truncation_side
 from .rankings import DataError, drop_prompts_of, is_usable
 from .rankings import share_one_prompt, split_by_prompt, wins_of
 from .sharing import asked_for, fast_attention
@@ -486,6 +488,7 @@ def train(
     split: str | None = None, eval_split: str | None = None,
     columns: str | dict | None = None, gather: bool = False,
     max_ranks_per_batch: int = 9, max_length: int | None = None,
+    truncation_side: str | None = None, keep_suffix: str | None = None,
     prompts_per_step: int = 64, loss: str | Callable = "kwise", ties: str = "drop",
     margins: bool = False, label_smoothing: float = 0.0, centring: float = 0.0,
     use_decoder: bool = False, share_prompt: str | bool = "auto",
@@ -521,8 +524,14 @@ def train(
     max_ranks_per_batch : int
         Longer rankings are sampled down to this many completions in training.
     max_length : int, optional
-        Tokens of prompt and completion (default 512, or what the model can
+        Most tokens of prompt and completion (default 2048, or what the model can
         take); only prompts are ever cut.
+    truncation_side : {"auto", "left", "right"}, optional
+        Where a prompt is cut: auto (the default) on the left, so that it keeps its
+        question, but on the right if it ends with keep_suffix. A chat loses its
+        oldest turns, whole.
+    keep_suffix : str, optional
+        End of the prompts that a cut leaves in place, such as "TL;DR:".
     prompts_per_step : int
         Prompts of one optimiser step, over all devices.
     loss : str or callable
@@ -591,7 +600,7 @@ def train(
         eval_split=eval_split, columns=columns, gather=gather)
     rankings = rankings_for_loss(rankings, loss, ties, margins)
     model = load_model(model, max_ranks_per_batch, max_length, args.seed, use_decoder,
-                       load_in_4bit)
+                       load_in_4bit, truncation_side, keep_suffix)
     adapters.put_into(model, output_dir)
     if resume: check_checkpoint(model, resume)
     train_set, valid_set = tokenize_both(model, rankings, valid, drop_too_long, report)
@@ -666,10 +675,12 @@ def user_mistakes(
 def load_model(
     model,  # name or folder of a backbone, of a saved Model, or a Model
     max_ranks_per_batch=9,  # most completions of a prompt in training
-    max_length=None,  # tokens; None: 512, or what the model can take
+    max_length=None,  # tokens; None: 2048, or what the model can take
     seed=42,  # seeds the head
     use_decoder=False,  # T5: keep its decoder, read the reward there
     load_in_4bit=False,  # hold its weights in 4 bits
+    truncation_side=None,  # "auto", "left" or "right"; None: as the model has it
+    keep_suffix=None,  # end of the prompts that a cut keeps; None: as the model has it
 ) -> Model:
     "A reward model to train; DataError if the folder or name is none"
     if max_ranks_per_batch < 2:
@@ -689,6 +700,8 @@ def load_model(
         raise DataError("use_decoder: this reward model was made without one")
     model.config.max_ranks_per_batch = max_ranks_per_batch
     if max_length is not None: set_max_length(model, max_length)
+    if truncation_side is not None: set_truncation_side(model, truncation_side)
+    if keep_suffix is not None: model.config.tokens["keep_suffix"] = keep_suffix
     return model
 
 def _four_bits():
@@ -793,6 +806,35 @@ def check_steps(
                         "dataloader_drop_last drops: no step would be made")
 
 # %% ../nbs/14_train.ipynb #b6f1f405
+def log_line(
+    logs,  # an entry of the log, a dict
+    step, last,  # optimiser steps: now, and in all
+) -> str:
+    "An entry of the log for people; empty: nothing that they ask for"
+    names = dict(loss="loss", learning_rate="learning rate", grad_norm="gradient norm")
+    if "eval_accuracy" in logs:
+        names = dict(eval_accuracy="held out: accuracy", eval_log_loss="log loss")
+    shown = [f"{text} {logs[name]:.4g}" for name, text in names.items() if name in logs]
+    return f"step {step:,} of {last:,}: {', '.join(shown)}" if shown else ""
+
+class LogLines(TrainerCallback):
+    "Log a line for people, in place of transformers' dict"
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        line = log_line(logs or {}, state.global_step, state.max_steps)
+        if line and state.is_world_process_zero: tqdm.write(line)
+
+class BarOnly(ProgressCallback):
+    "transformers' progress bar without its log"
+    def on_log(self, *args, **kwargs): pass
+
+def with_readable_log(
+    trainer,  # a Trainer, changed in place
+):
+    "Lines in place of the dicts that transformers prints; a notebook's table stays"
+    for theirs, ours in (PrinterCallback, []), (ProgressCallback, [BarOnly]):
+        if trainer.pop_callback(theirs):
+            for callback in [LogLines, *ours]: trainer.add_callback(callback)
+
 def run_training(
     trainer,  # a RankingTrainer
     resume=None,  # folder of a checkpoint to go on from
@@ -804,6 +846,7 @@ def run_training(
             shutil.rmtree(old)
     with StopAtStep() as stop, user_mistakes(ImportError):
         trainer.add_callback(stop)
+        with_readable_log(trainer)
         trainer.train(resume_from_checkpoint=resume)
     at, last = trainer.state.global_step, trainer.state.max_steps
     if stop.asked and at < last:
@@ -844,9 +887,7 @@ def evaluate_model(
     share_prompt="auto",  # see `Model.score`
 ) -> dict:
     "The evaluation of `model` on `rankings`"
-    return evaluate(rankings, model.score(
-        [r["prompt"] for r in rankings], [r["ranked_outputs"] for r in rankings],
-        share_prompt=share_prompt))
+    return evaluate(rankings, model.score_rankings(rankings, share_prompt=share_prompt))
 
 # %% ../nbs/14_train.ipynb #01a1ab99
 def training_record(

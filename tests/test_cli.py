@@ -149,7 +149,7 @@ def test_options_and_defaults_are_those_of_version_01_in_both_spellings_and_have
         assert all(a.help for a in actions.values()), command
 
 def test_late_errors_name_the_file_and_the_ranking(tmp_path, mnreward, reward_model, rows):
-    (tmp_path/"x.json").write_text(json.dumps([*rows[:5], {"prompt": "a", "id": "x9", "ranked_outputs": ["The cat is red. "*200, "short"]}]))
+    (tmp_path/"x.json").write_text(json.dumps([*rows[:5], {"prompt": "a", "id": "x9", "ranked_outputs": ["The cat is red. "*800, "short"]}]))
     rc, _, err = mnreward("evaluate", tmp_path/"x.json", "--model", reward_model, "--output_dir", tmp_path/"e")
     assert rc == 2 and "x.json, ranking 6 (id 'x9')" in err and not (tmp_path/"e").exists(), err
     rc, _, err = mnreward("score", tmp_path/"x.json", "--model", reward_model, "--out", tmp_path/"s.jsonl")

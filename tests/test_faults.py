@@ -47,7 +47,7 @@ def test_skip_bad_rows_drops_and_counts(tmp_path, mnreward):
     assert re.search(r"\b1\b.*(drop|skip|bad)", out), out
 
 def test_a_completion_longer_than_the_model_exits_2_naming_the_row(tmp_path, mnreward, backbone, rows):
-    long = [*rows[:20], {"prompt": "a", "ranked_outputs": ["The cat is red. "*200, "short"]}]
+    long = [*rows[:20], {"prompt": "a", "ranked_outputs": ["The cat is red. "*800, "short"]}]
     (tmp_path/"x.json").write_text(json.dumps(long))
     args = "train", tmp_path/"x.json", "--model", backbone, "--output_dir", tmp_path/"out", "--max_steps", 1, "--eval_fraction", 0
     rc, _, err = mnreward(*args, "--max_length", 100)
@@ -159,7 +159,7 @@ def test_rows_without_weight_are_no_training_data(tmp_path, mnreward, rows, back
     assert rc == 2 and "weight" in err, err
 
 def test_a_completion_too_long_to_score_can_be_left_out_of_an_evaluation(tmp_path, mnreward, reward_model, rows):
-    (tmp_path/"x.json").write_text(json.dumps([*rows[:5], {"prompt": "a", "ranked_outputs": ["The cat is red. "*200, "short"]}]))
+    (tmp_path/"x.json").write_text(json.dumps([*rows[:5], {"prompt": "a", "ranked_outputs": ["The cat is red. "*800, "short"]}]))
     rc, _, err = mnreward("evaluate", tmp_path/"x.json", "--model", reward_model, "--output_dir", tmp_path/"e")
     assert rc == 2 and "max_length" in err and not (tmp_path/"e").exists(), err
     rc, text, err = mnreward("evaluate", tmp_path/"x.json", "--model", reward_model, "--output_dir", tmp_path/"e", "--skip_bad_rows")

@@ -33,7 +33,7 @@ def test_training_takes_the_same_course_for_20_steps_on_human_rankings(decoder):
     found = runpy.run_path(str(tool))["same_curve"](Path(data)/"rankings"/"finegrained_qa.jsonl", decoder, steps=20, max_length=1024, learning_rate=1e-3)
     losses = found["rows"]["losses"]
     assert found["worst"] < 1e-4 < 1e-2 < max(losses) - min(losses), losses
-    assert found["shared"]["cells"] < 0.5*found["rows"]["cells"]
+    assert found["shared"]["cells"] < 0.55*found["rows"]["cells"]
 
 def test_the_command_line_shares_where_it_can_and_says_so(mnreward, rankings, decoder, tmp_path):
     for switch, layout in ("auto", "shared"), ("no", "padded"):
