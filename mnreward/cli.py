@@ -349,12 +349,12 @@ def beside_longer_wins(
     def percent(x): return "unknown" if x is None else f"{100 * x:.1f} %"
     baselines = found["baselines"]
     base, gap = baselines["longer_wins"], baselines["above_longer_wins"]
-    sentence = (f"Of {found['judgements']:,} held-out judgements the model is right on "
-                f"{percent(found['accuracy']['value'])}, who always takes the longer "
-                f"completion on {percent(base['value'])}")
+    sentence = (f"The model agrees with {percent(found['accuracy']['value'])} of "
+                f"{found['judgements']:,} held-out judgements; always taking the longer "
+                f"completion agrees with {percent(base['value'])}")
     if gap["low"] is None: return sentence + "."
-    return (f"{sentence}: {100 * gap['value']:+.1f} points, 95 % interval "
-            f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}.")
+    return (f"{sentence} (difference {100 * gap['value']:+.1f} points, 95 % interval "
+            f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}).")
 
 def print_summary(
     out,  # folder of a finished training

@@ -8,7 +8,7 @@ __all__ = ['parse_printed', 'files_by_split', 'data_files', 'read_rows', 'source
            'cpu_name', 'describe_run']
 
 # %% ../nbs/06_files.ipynb #0b9d2382
-import ast, csv, glob, gzip, io, json, os, platform, re, socket
+import ast, csv, glob, gzip, io, json, os, platform, re, socket, sys
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from .judgements import check_judgement, comparisons_to_rankings
 from .judgements import from_layout, gather_by_prompt, is_judgement
 from .judgements import rename_columns
 from .rankings import DataError, check_ranking, is_usable, json_value
-from .rankings import prompt_key, share_one_prompt, without_empty
+from .rankings import prompt_key, without_empty
 
 # %% ../nbs/06_files.ipynb #272711d4
 def _open(path):
@@ -472,9 +472,10 @@ def progress(
     return tqdm(items, what, total, unit=unit, delay=2, disable=off, leave=False)
 
 def row_count(source) -> int | None:
-    "Rows of a file of JSON Lines; None: not known without reading"
-    path = Path(source) if isinstance(source, (str, Path)) else None
-    if path is None or not path.is_file() or path.suffix != ".jsonl": return None
+    "Rows of a file of JSON Lines, for a terminal; None: not known without reading"
+    path = Path(source) if isinstance(source, (str, Path)) else Path()
+    if path.suffix != ".jsonl" or not path.is_file() or not sys.stderr.isatty():
+        return None
     with open(path, "rb") as file: return sum(1 for _ in file)
 
 def load_rankings(
@@ -555,7 +556,7 @@ def _count(rows, report, name):
     "Fill the report; DataError where no row could train a model"
     report["rows kept"] += len(rows)
     prompts = Counter(map(prompt_key, rows))
-    if not share_one_prompt(rows):
+    if len(prompts) > 1:  # else one instruction for all
         report["rows that share their prompt"] += sum(
             n for n in prompts.values() if n > 1)
     bare = sum(not is_usable(r) for r in rows)

@@ -475,7 +475,14 @@ class Model(PreTrainedModel):
                 for i in batch:
                     rewards[i] = [next(r) for _ in items[i].completion_ids]
         flat = (r for i in range(len(items)) for r in rewards[i])
-        return [[next(flat) for _ in x["ranked_outputs"]] for x in rankings]
+        found = [[next(flat) for _ in x["ranked_outputs"]] for x in rankings]
+        for n, r in enumerate(found):
+            if not all(map(math.isfinite, r)):
+                raise DataError(
+                    f"rankings[{n}]: the model gives the rewards {r}, which are no "
+                    "numbers: its training diverged, or its weights are too large for "
+                    "this precision; take an earlier checkpoint, or float32")
+        return found
 
     def _needs_tokenizer(self):
         if self.tokenizer is None:

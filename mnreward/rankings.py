@@ -13,6 +13,7 @@ import hashlib, json, math, re
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,8 +96,11 @@ def is_whole(value) -> bool:
     "Whether a value is a number without a fraction"
     return is_number(value) and int(value) == value
 
+_PLAIN = {str, int, float, bool, type(None)}
+
 def plain_value(value):
     "Turn NumPy arrays and tuples into lists, NumPy numbers and decimals into numbers"
+    if type(value) in _PLAIN: return value
     if hasattr(value, "tolist"): value = value.tolist()
     if isinstance(value, Decimal): value = float(value)
     if isinstance(value, dict): return {k: plain_value(v) for k, v in value.items()}
@@ -258,6 +262,7 @@ _FIELDS = ("prompt ranked_outputs ranks comparisons margins scores weight id "
 _MEANT = dict(rating="scores", ratings="scores", ranking="ranks", rankings="ranks",
               outputs="ranked_outputs", importance="weight")
 
+@cache
 def meant_field(name: str) -> str | None:
     "The field that a nearly equal name was meant to be; None: it is another name"
     plain = re.sub("[^a-z]", "", name.lower())
@@ -424,8 +429,8 @@ def _without_prompt(prompt, texts):
         contents = [m.get("content") for m in prompt if isinstance(m, dict)]
         if not all(isinstance(c, str) for c in contents): return texts
         prompt = "\n".join(contents)
-    long_enough = len(prompt.strip()) >= 12 and len(texts) > 1
-    if not long_enough or not all(t.startswith(prompt) for t in texts): return texts
+    if len(texts) < 2 or not all(t.startswith(prompt) for t in texts): return texts
+    if len(prompt.strip()) < 12: return texts  # too short to be no chance
     rest = [t[len(prompt):] for t in texts]
     return rest if all(t.strip() for t in rest) else texts
 
@@ -645,8 +650,8 @@ def _move(ranking, positions, report):
 def without_empty(ranking: dict, where: str, report: Counter) -> dict:
     "Drop empty completions and what points to them; DataError: fewer than two are left"
     texts = ranking["ranked_outputs"]
+    if all(map(str.strip, texts)): return ranking
     kept = [n for n, text in enumerate(texts) if text.strip()]
-    if len(kept) == len(texts): return ranking
     if len(kept) < 2:
         empty = next(n for n in range(len(texts)) if n not in kept)
         check_text(texts[empty], where, f"ranked_outputs[{empty}]")

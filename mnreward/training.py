@@ -200,6 +200,36 @@ class RankingTrainer(Trainer):
             out.loss = out.loss * self.accelerator.num_processes
         return (out.loss, out) if return_outputs else out.loss
 
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            text = self.accelerator.unwrap_model(model).tokenizer.decode(
+                inputs["input_ids"][0].tolist())
+            raise self._diverged(f"the loss is {loss.item()} in a batch that begins "
+                                 f"with {text[:60]!r}")
+        return loss
+
+    def _diverged(self, fault):
+        "The DataError of a training that went wrong, with the way back"
+        last = get_last_checkpoint(self.args.output_dir)
+        back = (f"the last good state is {last}, which can be trained on as a model; or "
+                "start again" if last else "no checkpoint was made yet: start again")
+        return DataError(
+            f"step {self.state.global_step + 1} of {self.state.max_steps}: {fault}; "
+            f"training stopped, {back} with a learning_rate below "
+            f"{self.args.learning_rate:g}")
+
+    def _save(self, output_dir=None, state_dict=None):
+        "Write a checkpoint, but none of weights that are no numbers"
+        self.check_weights()
+        super()._save(output_dir, state_dict)
+
+    def check_weights(self):
+        "DataError: a weight is NaN or infinite"
+        for name, weight in self.model.named_parameters():
+            if weight.is_floating_point() and not torch.isfinite(weight).all():
+                raise self._diverged(f"the weights {name} are no numbers")
+
     def train(self, *args, **kwargs):
         model = self.accelerator.unwrap_model(self.model)
         if not has_adapters(model.backbone): model.forget_name()
@@ -865,7 +895,8 @@ def save_results(
     loss=None,  # options of the loss that are not the default
     share_prompt="auto",  # see `Model.score`
 ) -> Model:  # the trained model, in evaluation mode
-    "Save model, metrics, curves and card"
+    "Save model, metrics, curves and card; DataError: weights that are no numbers"
+    trainer.check_weights()
     out = Path(trainer.args.output_dir)
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
     if not trainer.is_world_process_zero(): return model

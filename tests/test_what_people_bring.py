@@ -175,9 +175,23 @@ def test_the_log_and_the_end_are_sentences(mnreward, tmp_path, rankings, backbon
     rc, text, err = train(mnreward, rankings, backbone, tmp_path/"out", "--max_steps", 2, "--logging_steps", 1, "--eval_steps", 1, "--save_steps", 1)
     assert rc == 0, err
     assert "{'" not in text and "step 1 of 2: loss 0." in text and "step 2 of 2: held out: accuracy" in text, text
-    assert "held-out judgements the model is right on" in text and "who always takes the longer completion" in text
+    assert "The model agrees with" in text and "always taking the longer completion agrees with" in text
 
 def test_an_evaluation_file_of_its_own_is_read_the_same_way_and_its_prompts_are_left_out(mnreward, tmp_path, decoder):
     lines(tmp_path/"t.jsonl", pairs(12)); lines(tmp_path/"e.jsonl", pairs(5, 10))
     rc, text, err = train(mnreward, tmp_path/"t.jsonl", decoder, tmp_path/"out", "--eval_data", tmp_path/"e.jsonl", "--max_steps", 1)
     assert rc == 0 and "2  training rows left out: prompt is in eval_data" in text, err
+
+def test_a_training_that_diverges_stops_with_its_step_and_saves_nothing(mnreward, tmp_path, rankings, decoder):
+    refused(train(mnreward, rankings, decoder, tmp_path/"out", "--learning_rate", 1e30, "--max_grad_norm", 0, "--prompts_per_step", 8, "--lr_scheduler_type", "constant"),
+            "step ", "training stopped", "learning_rate below 1e+30")
+    assert not (tmp_path/"out/model.safetensors").exists()
+
+def test_a_model_without_numbers_scores_and_evaluates_nothing(mnreward, tmp_path, reward_model, rankings):
+    from mnreward.model import Model
+    model = Model.from_pretrained(reward_model)
+    model.head.weight.data[0, 0] = float("nan")
+    model.save_pretrained(tmp_path/"nan")
+    refused(mnreward("score", rankings, "--model", tmp_path/"nan", "--out", tmp_path/"s.jsonl"), "no numbers")
+    refused(mnreward("evaluate", rankings, "--model", tmp_path/"nan", "--output_dir", tmp_path/"e"), "no numbers")
+    assert not (tmp_path/"s.jsonl").exists() and not (tmp_path/"e").exists()
