@@ -350,8 +350,8 @@ def beside_longer_wins(
     baselines = found["baselines"]
     base, gap = baselines["longer_wins"], baselines["above_longer_wins"]
     sentence = (f"The model agrees with {percent(found['accuracy']['value'])} of "
-                f"{found['judgements']:,} held-out judgements; always taking the longer "
-                f"completion agrees with {percent(base['value'])}")
+                f"{found['judgements']:,} held-out judgements; always taking the "
+                f"longer completion agrees with {percent(base['value'])}")
     if gap["low"] is None: return sentence + "."
     return (f"{sentence} (difference {100 * gap['value']:+.1f} points, 95 % interval "
             f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}).")

@@ -465,7 +465,8 @@ def evaluate_file(
     given = [model] if against is None else [model, against]
     models = [load_reward_model(x, truncation_side) for x in given]
     if skip_bad_rows: rankings = answerable(rankings, models, report)
-    def judge(model): return rewards_of(rankings, model, batch_size, share_prompt, report)
+    def judge(model):
+        return rewards_of(rankings, model, batch_size, share_prompt, report)
     try: rewards = [*map(judge, models)]
     except DataError as error:
         if not str(error).startswith("rankings["): raise

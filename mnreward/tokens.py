@@ -149,8 +149,8 @@ def around_answer(messages, tokenizer, where="prompt", **options):
     def left_out(what, without):
         if without == text:
             raise DataError(
-                f"{where}: prompt: the chat template leaves out the {what}: use a model "
-                "whose template writes them, or write them as text")
+                f"{where}: prompt: the chat template leaves out the {what}: use a "
+                "model whose template writes them, or write them as text")
     text = write(messages, **options)
     if any("tool_calls" in m for m in messages):
         bare = [{k: v for k, v in m.items() if k != "tool_calls"} for m in messages]

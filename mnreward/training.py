@@ -212,8 +212,8 @@ class RankingTrainer(Trainer):
     def _diverged(self, fault):
         "The DataError of a training that went wrong, with the way back"
         last = get_last_checkpoint(self.args.output_dir)
-        back = (f"the last good state is {last}, which can be trained on as a model; or "
-                "start again" if last else "no checkpoint was made yet: start again")
+        back = (f"the last good state is {last}, which can be trained on as a model; "
+                "or start again" if last else "no checkpoint was made yet: start again")
         return DataError(
             f"step {self.state.global_step + 1} of {self.state.max_steps}: {fault}; "
             f"training stopped, {back} with a learning_rate below "

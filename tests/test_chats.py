@@ -1,5 +1,5 @@
 "Tokens of a chat are those that its template writes for the whole conversation, whatever the family"
-import os, pytest
+import pytest
 from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast

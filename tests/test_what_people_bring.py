@@ -1,6 +1,5 @@
 "Situations that people reported: read right, or refused in one line with exit status 2 and nothing written"
 import gzip, json, pytest
-from pathlib import Path
 
 def lines(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
