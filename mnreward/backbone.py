@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['token_positions', 'backbone_family', 'family_of', 'build_backbone', 'bare_backbone', 'set_dropout', 'takes_positions',
            'takes_token_types', 'first_position', 'backbone_inputs', 'hidden_states', 'hidden_size', 'longest_row',
-           'locate_model', 'hub_options', 'explained_loading', 'load_backbone', 'load_language_model', 'with_padding',
-           'add_adapters', 'has_adapters', 'adapter_weights', 'set_adapter_weights', 'merge_adapters']
+           'locate_model', 'hub_options', 'explained_loading', 'load_backbone', 'load_language_model', 'is_classifier',
+           'classifier_class', 'load_classifier', 'saved_tokenizer', 'separate_padding', 'with_padding', 'add_adapters',
+           'has_adapters', 'adapter_weights', 'set_adapter_weights', 'merge_adapters']
 
 # %% ../nbs/10_backbone.ipynb #d3606b2f
 import inspect, re, warnings
@@ -18,6 +19,7 @@ import torch, transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.models.auto import modeling_auto as auto
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 # %% ../nbs/10_backbone.ipynb #79867676
 def token_positions(
@@ -321,6 +323,66 @@ def _load_weights(cls, name, **kwargs):
         warnings.warn(f"{name!r} lacks weights, which were drawn anew: "
                       f"{', '.join(drawn)}")
     return model
+
+def is_classifier(config) -> bool:
+    "Was the model saved as a sequence classifier?"
+    names = getattr(config, "architectures", None) or []
+    return any(name.endswith("ForSequenceClassification") for name in names)
+
+def classifier_class(config):
+    "The sequence classifier of a decoder's family, its score in float32; None: none"
+    name = auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(config.model_type)
+    cls = getattr(transformers, name, None) if isinstance(name, str) else None
+    if cls is None or backbone_family(config) != "decoder": return None
+    return type(name, (cls,), dict(_keep_in_fp32_modules_strict=["score"]))
+
+def load_classifier(
+    name,  # folder or name on the Hub
+    dropout=0.0,  # every dropout rate; None: as the model has it
+    **kwargs,  # for from_pretrained: dtype, attn_implementation, ...
+) -> tuple:  # sequence classifier with one label, tokenizer
+    "A model that gives a reward; OSError: not loaded, ValueError: it gives none."
+    def class_of(config):
+        if config.num_labels != 1:
+            raise ValueError(f"{str(name)!r} is a classifier with {config.num_labels} "
+                             "labels: a reward model has one; to train a new head, "
+                             "give the model that it was made from")
+        family = backbone_family(config)
+        cls = classifier_class(config) if family == "decoder" else (
+            auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None))
+        if cls is None or family not in ("decoder", "encoder"):
+            raise ValueError(f"{str(name)!r} is a sequence classifier of type "
+                             f"{config.model_type!r}, whose head cannot be taken over: "
+                             "give the model that it was made from, to train a new one")
+        return cls, {}
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        loaded = _load(name, class_of, dropout, **kwargs)
+    for lost in [w.message for w in seen if "drawn anew" in str(w.message)]:
+        raise ValueError(f"{lost}: it is no complete reward model")
+    return loaded
+
+def saved_tokenizer(name, hub):
+    "The tokenizer of a folder of ours, of the class that it was saved as."
+    plain = get_tokenizer_config(name, **hub).get("tokenizer_class") in (
+        "TokenizersBackend", "PreTrainedTokenizerFast")
+    cls = transformers.PreTrainedTokenizerFast if plain else AutoTokenizer
+    return cls.from_pretrained(name, **hub)
+
+def separate_padding(
+    tokenizer,  # of a decoder, changed in place
+    backbone,  # bare, changed in place
+):
+    "Pad with a token that ends nothing: classifiers read the last that is no padding."
+    if tokenizer.pad_token_id not in (None, tokenizer.eos_token_id): return
+    spare = [t.content for t in tokenizer.added_tokens_decoder.values()
+             if t.special and re.search("pad|reserved|unused", t.content, re.I)
+             and t.content not in str(tokenizer.chat_template)]
+    tokenizer.add_special_tokens(dict(pad_token=[*spare, "<|pad|>"][0]))
+    if len(tokenizer) > backbone.get_input_embeddings().num_embeddings:
+        with torch.random.fork_rng():
+            backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    backbone.config.pad_token_id = tokenizer.pad_token_id
 
 def with_padding(tokenizer):
     "Give a tokenizer without padding token its end token; any id will do here."

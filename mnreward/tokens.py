@@ -293,7 +293,7 @@ def _chat_parts(ranking, tokenizer, form, names, whole, side, where):
 def tokenize_rankings(
     rankings: Iterable[dict], tokenizer, max_length: int = 512,
     truncation_side: str = "auto", *, keep_suffix: str = "",
-    pair: bool | None = None, whole_chat: bool = True,
+    pair: bool | None = None, whole_chat: bool = True, unread: int | None = None,
     drop_too_long: bool = False, only_usable: bool = False,
     report: dict | None = None,
 ) -> Iterator[dict]:
@@ -318,6 +318,9 @@ def tokenize_rankings(
     whole_chat : bool
         Tokens of a chat are those that its template writes for the conversation
         with its answer (models of version 0.1 end with the end token instead).
+    unread : int, optional
+        Token that is dropped from the end of a completion: what a sequence
+        classifier takes for padding, and does not read.
     drop_too_long : bool
         Leave out rankings without room for a prompt token, and count them.
     only_usable : bool
@@ -356,6 +359,8 @@ def tokenize_rankings(
             where = _where(number, ranking)
             parts = next(texts) if isinstance(ranking["prompt"], str) else _chat_parts(
                 ranking, tokenizer, form, names, whole_chat, truncation_side, where)
+            for y in parts.completions:
+                while len(y) > 1 and y[-1] == unread: y.pop()
             longest = max(map(len, parts.completions))
             room = max_length - longest - len(parts.prefix) - len(parts.middle)
             ids = parts.prompt
@@ -467,7 +472,7 @@ class RankingDataset(torch.utils.data.Dataset):
     report : dict, optional
         A Counter (or dict) that is filled with phrases and their counts.
     **options
-        truncation_side, keep_suffix, pair and drop_too_long of
+        truncation_side, keep_suffix, pair, whole_chat, unread and drop_too_long of
         `tokenize_rankings`.
 
     Attributes

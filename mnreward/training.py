@@ -35,7 +35,7 @@ from .listwise import LOSSES, is_ranking, pick_best, plackett_luce
 from .listwise import tied_wins, with_centring
 from .loss import kwise_loss, prompt_weights
 from .model import Model, RewardOutput, rewards_to_grid
-from .model import set_truncation_side
+from .model import is_reward_model, set_truncation_side
 from .rankings import DataError, drop_prompts_of, is_usable
 from .rankings import share_one_prompt, split_by_prompt, wins_of
 from .sharing import asked_for, fast_attention
@@ -246,13 +246,16 @@ class RankingTrainer(Trainer):
         finally: self.data_collator = train
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        if not has_adapters(self.model.backbone):
-            return super()._load_from_checkpoint(resume_from_checkpoint, model)
-        self.model.load_adapter_weights(resume_from_checkpoint)
+        if has_adapters(self.model.backbone):
+            self.model.load_adapter_weights(resume_from_checkpoint)
+        elif self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else: self.model.load_weights(resume_from_checkpoint)
 
     def _load_best_model(self):
-        if not has_adapters(self.model.backbone): return super()._load_best_model()
-        self.model.load_adapter_weights(self.state.best_model_checkpoint)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return super()._load_best_model()
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
 
 # %% ../nbs/14_train.ipynb #24d55bdf
 defaults = dict(
@@ -718,10 +721,9 @@ def load_model(
     set_seed(seed)
     if not isinstance(model, Model):
         how = dict(quantization_config=_four_bits()) if load_in_4bit else {}
-        saved = Path(model, "config.json")
         try:
-            if saved.is_file() and '"mnreward"' in saved.read_text(encoding="utf8"):
-                model = Model.from_pretrained(model, **how)
+            if is_reward_model(model):
+                model = Model.from_pretrained(model, **{"dtype": torch.float32} | how)
             else:
                 model = Model.from_backbone(model, max_ranks_per_batch,
                                             use_decoder=use_decoder, **how)
