@@ -374,7 +374,10 @@ def score_command(file, out, **args):
     from mnreward.scoring import score_file, scored_path
     quiet_loading()
     out = out or scored_path(file)
-    print_counts(score_file(file, out=out, **args))
+    try: counts = score_file(file, out=out, **args)
+    finally: leave_processes()
+    if int(os.environ.get("RANK", 0)): return
+    print_counts(counts)
     print(f"written: {out}")
 
 # %% ../nbs/20_cli.ipynb #7f59865d
@@ -383,7 +386,9 @@ def evaluate_command(file, **args):
     from mnreward.files import print_counts
     from mnreward.scoring import evaluate_file
     quiet_loading()
-    found, out = evaluate_file(file, **args), Path(args["output_dir"])
+    try: found, out = evaluate_file(file, **args), Path(args["output_dir"])
+    finally: leave_processes()
+    if int(os.environ.get("RANK", 0)): return
     print_counts(found["data"])
     print((out/"evaluation.md").read_text(encoding="utf8"))
     print(f"evaluation.json, evaluation.md and evaluation.png: {out}")

@@ -23,3 +23,36 @@ def test_two_processes_give_the_gradient_of_one_with_a_ragged_end_and_unequal_we
 def test_two_processes_that_share_prompts_give_the_gradient_of_one_that_does_not(gradients): are_equal(*gradients(["padded"], ["shared"]))
 
 def test_two_processes_give_adapters_the_gradient_of_one(gradients): are_equal(*gradients(["shared", "lora"], ["shared", "lora"]))
+
+command = Path(__file__).with_name("score_in_processes.py")
+
+def test_two_processes_score_what_one_scores_in_the_same_order_and_go_on(tmp_path, two_processes, mnreward, reward_model, rows):
+    "120 rankings: each process scores half of each part, one writes; the remains of an interrupted run are taken up"
+    import json
+    many = [dict(r, prompt=f"{r['prompt']} {n}") for n in range(3) for r in rows]
+    (tmp_path/"x.jsonl").write_text("".join(json.dumps(r) + "\n" for r in many))
+    read = lambda name: [json.loads(x) for x in (tmp_path/name).read_text().splitlines()]
+    assert mnreward("score", tmp_path/"x.jsonl", "--model", reward_model, "--out", tmp_path/"one.jsonl")[0] == 0
+    text = two_processes(command, "score", tmp_path/"x.jsonl", "--model", reward_model, "--out", tmp_path/"two.jsonl", "--batch_size", 4)
+    assert text.count("120  rows scored") == 1
+    one, two = read("one.jsonl"), read("two.jsonl")
+    assert len(two) == 120 and [r["prompt"] for r in one] == [r["prompt"] for r in two]
+    for a, b in zip(one, two): assert a["rewards"] == pytest.approx(b["rewards"], abs=1e-5)
+    (tmp_path/"again.jsonl.partial").write_text("".join(json.dumps(r) + "\n" for r in one[:50]))
+    text = two_processes(command, "score", tmp_path/"x.jsonl", "--model", reward_model, "--out", tmp_path/"again.jsonl", "--batch_size", 4)
+    assert "50  rows scored before" in text and "70  rows scored" in text
+    assert [r["prompt"] for r in read("again.jsonl")] == [r["prompt"] for r in one]
+
+def test_two_processes_evaluate_to_the_numbers_of_one(tmp_path, two_processes, mnreward, reward_model, rankings):
+    import json
+    assert mnreward("evaluate", rankings, "--model", reward_model, "--output_dir", tmp_path/"one")[0] == 0
+    text = two_processes(command, "evaluate", rankings, "--model", reward_model, "--output_dir", tmp_path/"two")
+    assert text.count("pair accuracy") == 1
+    one, two = (json.loads((tmp_path/name/"evaluation.json").read_text()) for name in ("one", "two"))
+    assert one["data"] == two["data"] and one["evaluation"]["accuracy"] == two["evaluation"]["accuracy"]
+    assert one["evaluation"]["log_loss"]["value"] == pytest.approx(two["evaluation"]["log_loss"]["value"], abs=1e-6)
+
+def test_a_fault_that_one_process_finds_stops_both_with_the_right_number(tmp_path, reward_model, rows):
+    from mnreward.rankings import DataError
+    from mnreward.scoring import _renumbered
+    assert str(_renumbered(DataError("rankings[3] (id 'x'): ranked_outputs: too long"), 1, 2)).startswith("rankings[7] (id 'x'): ")
