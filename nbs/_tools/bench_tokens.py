@@ -74,7 +74,7 @@ def main():
         rows = make_rows(a.rows)
         tok = make_tokenizer(rows[:3000])
     report, start, cpu = {}, time.perf_counter(), time.process_time()
-    data = RankingDataset(rows, tok, a.max_length, report=report)
+    data = RankingDataset(rows, tok, a.max_length, report=report, keep_suffix="\n\nTL;DR:")
     tokenise, cpu = time.perf_counter() - start, time.process_time() - cpu
     del rows
     gc.collect()

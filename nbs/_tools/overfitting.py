@@ -18,6 +18,7 @@ from mnreward import evaluate, generate_rankings, load_rankings, split_by_prompt
 from mnreward.evaluation import judgements, model_measures, longer_wins, ratios, resample, summary, unit_sums
 from mnreward.rankings import prompt_key, is_usable
 from mnreward.files import write_json
+from mnreward.judgements import TLDR
 from mnreward.training import load_model
 import top_layers as tl
 
@@ -73,7 +74,8 @@ def toy_model():
 
 def base_model(name, max_length):
     "MiniLM, or the toy"
-    return toy_model() if name == "toy" else load_model(minilm(), 9, max_length, 0)
+    return toy_model() if name == "toy" else load_model(
+        minilm(), 9, max_length, 0, truncation_side="right", keep_suffix=TLDR)  # as the stored results were made
 
 def rankings_of(name):
     "One ranking for each prompt, the first with a strict pair; of batch18 the complete round robins of one worker"

