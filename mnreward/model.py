@@ -68,7 +68,8 @@ class RewardConfig(PretrainedConfig):
     backbone : dict
         The backbone's own config.
     family : str
-        "t5-encoder", "encoder-decoder", "encoder" or "decoder".
+        "t5-encoder", "encoder-decoder", "encoder", "decoder", or "classifier": one
+        that was taken over with its whole head.
     max_ranks_per_batch : int
         Most completions of a prompt in training.
     reward_shift : float

@@ -52,7 +52,7 @@ def test_two_processes_evaluate_to_the_numbers_of_one(tmp_path, two_processes, m
     assert one["data"] == two["data"] and one["evaluation"]["accuracy"] == two["evaluation"]["accuracy"]
     assert one["evaluation"]["log_loss"]["value"] == pytest.approx(two["evaluation"]["log_loss"]["value"], abs=1e-6)
 
-def test_a_fault_that_one_process_finds_stops_both_with_the_right_number(tmp_path, reward_model, rows):
+def test_the_fault_of_a_share_has_the_number_that_its_ranking_has_among_all():
     from mnreward.rankings import DataError
     from mnreward.scoring import _renumbered
     assert str(_renumbered(DataError("rankings[3] (id 'x'): ranked_outputs: too long"), 1, 2)).startswith("rankings[7] (id 'x'): ")

@@ -1,5 +1,5 @@
 "What is trained here loads in every tool, and what was trained elsewhere is scored here"
-import json, subprocess, sys, pytest, torch
+import json, shutil, subprocess, sys, pytest, torch
 from pathlib import Path
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 from mnreward.model import Model
@@ -95,7 +95,7 @@ def test_a_checkpoint_of_training_is_a_reward_model_and_resuming_is_exact(tmp_pa
     whole, part = (Model.from_pretrained(tmp_path/x).eval().score([CHAT], [ANSWERS])[0] for x in ("a", "a/checkpoint-1"))
     assert whole != part
     for checkpoint in (tmp_path/"a").glob("checkpoint-*"):
-        if checkpoint.name != "checkpoint-1": __import__("shutil").rmtree(checkpoint)
+        if checkpoint.name != "checkpoint-1": shutil.rmtree(checkpoint)
     assert go("a", "--num_train_epochs", 1, "--resume_from_checkpoint", "True")[0] == 0
     assert Model.from_pretrained(tmp_path/"a").eval().score([CHAT], [ANSWERS])[0] == whole
 
