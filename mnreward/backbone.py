@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['token_positions', 'backbone_family', 'family_of', 'build_backbone', 'bare_backbone', 'set_dropout', 'takes_positions',
            'takes_token_types', 'first_position', 'backbone_inputs', 'hidden_states', 'hidden_size', 'longest_row',
-           'locate_model', 'hub_options', 'explained_loading', 'load_backbone', 'load_language_model', 'is_classifier',
-           'classifier_class', 'load_classifier', 'saved_tokenizer', 'separate_padding', 'with_padding', 'add_adapters',
-           'has_adapters', 'adapter_weights', 'set_adapter_weights', 'merge_adapters']
+           'locate_model', 'hub_options', 'explained_loading', 'load_backbone', 'one_label', 'load_language_model',
+           'in_base', 'is_classifier', 'classifier_class', 'load_classifier', 'saved_tokenizer', 'separate_padding',
+           'with_padding', 'add_adapters', 'has_adapters', 'adapter_weights', 'set_adapter_weights', 'merge_adapters']
 
 # %% ../nbs/10_backbone.ipynb #d3606b2f
 import inspect, re, warnings
@@ -220,6 +220,7 @@ def _look_inside(folder, gguf_file=None):
     why = f"it has {', '.join(names[:6]) or 'nothing'} but no config.json"
     if ggufs: why = f"choose one with gguf_file=: {', '.join(ggufs)}"
     if "adapter_config.json" in names:
+        if "SEQ_CLS" in (folder/"adapter_config.json").read_text(): return None
         why = "it holds an adapter: load the model that it adapts first"
     if runs := [f for f in names if f.startswith("checkpoint-")]:
         why = f"it is a training run: choose one of {', '.join(runs)}"
@@ -271,11 +272,25 @@ def load_backbone(
     dropout=0.0,  # every dropout rate; None: as the backbone has it
     gguf_file=None,  # which GGUF file of the folder
     use_decoder=False,  # keep the decoder of a T5
+    own_head=False,  # an encoder: in the classifier of its family, one label
     **kwargs,  # for from_pretrained: dtype, attn_implementation, ...
 ) -> tuple:  # backbone, tokenizer
     "A pretrained backbone; OSError: not loaded, ValueError: no backbone."
-    def class_of(config): return _backbone_class(config, use_decoder)
-    return _load(name, class_of, dropout, gguf_file, **kwargs)
+    def class_of(config):
+        cls = None
+        if own_head and backbone_family(config, use_decoder) == "encoder":
+            cls = auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
+        if cls is None: return _backbone_class(config, use_decoder)
+        one_label(config)
+        return cls, {}
+    return _load(name, class_of, dropout, gguf_file, own_head, **kwargs)
+
+def one_label(
+    config,  # a transformers config, changed in place
+):
+    "What a sequence classifier that gives a reward says of itself."
+    config.num_labels, config.problem_type = 1, "regression"
+    config.id2label, config.label2id = {0: "reward"}, {"reward": 0}
 
 def load_language_model(
     name,  # folder, .gguf file, or name on the Hub
@@ -294,7 +309,7 @@ def load_language_model(
     model, tokenizer = _load(name, class_of, dropout, **kwargs)
     return model, with_padding(tokenizer)
 
-def _load(name, class_of, dropout=0.0, gguf_file=None, **kwargs):
+def _load(name, class_of, dropout=0.0, gguf_file=None, new_head=False, **kwargs):
     "Model and tokenizer; `class_of(config)` gives class and arguments."
     name, gguf_file, found = locate_model(name, gguf_file)
     kwargs = {"dtype": torch.float32} | kwargs | found
@@ -306,23 +321,29 @@ def _load(name, class_of, dropout=0.0, gguf_file=None, **kwargs):
     set_dropout(config, dropout)
     with explained_loading(name, hub):
         tokenizer = AutoTokenizer.from_pretrained(name, **hub)
-        model = _load_weights(cls, name, config=config, **more, **kwargs)
+        model = _load_weights(cls, name, new_head, config=config, **more, **kwargs)
     if gguf_file:  # a model that was read from GGUF cannot be saved
         loaded, model = model, _with_new_weights(cls, config, **more)
         model.load_state_dict(loaded.state_dict())
     return model, tokenizer
 
-def _load_weights(cls, name, **kwargs):
-    "Left-out heads are no news, weights drawn anew are."
+def _load_weights(cls, name, new_head, **kwargs):
+    "Left-out and new heads are no news, other weights drawn anew are."
     logs = transformers.utils.logging
     level = logs.get_verbosity()
     logs.set_verbosity_error()
     try: model, info = cls.from_pretrained(name, output_loading_info=True, **kwargs)
     finally: logs.set_verbosity(level)
-    if drawn := sorted(info["missing_keys"]):
+    drawn = sorted(info["missing_keys"])
+    if new_head: drawn = [x for x in drawn if in_base(model, x) and "pooler." not in x]
+    if drawn:
         warnings.warn(f"{name!r} lacks weights, which were drawn anew: "
                       f"{', '.join(drawn)}")
     return model
+
+def in_base(model, name) -> bool:
+    "Is the weight of this name part of the model without its head?"
+    return model.base_model is model or name.startswith(f"{model.base_model_prefix}.")
 
 def is_classifier(config) -> bool:
     "Was the model saved as a sequence classifier?"
@@ -410,9 +431,11 @@ def add_adapters(
     if config is None:
         config = LoraConfig(r=rank, lora_alpha=alpha or 2*rank,
                             target_modules=target or "all-linear")
+    if getattr(backbone, "pooler", None) is not None:  # belongs to the head
+        config.exclude_modules = config.exclude_modules or r"pooler\..*"
     return inject_adapter_in_model(config, backbone)
 
-def has_adapters(backbone) -> bool: return hasattr(backbone, "peft_config")
+def has_adapters(backbone) -> bool: return hasattr(backbone.base_model, "peft_config")
 
 def adapter_weights(backbone, state_dict=None) -> dict:
     "The weights that `add_adapters` added, by name."

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['commands', 'more_of_train', 'option', 'documented', 'positive', 'numbers', 'add_options', 'given_values',
-           'more_options', 'OneLine', 'parser', 'main', 'one_or_many', 'quiet_loading', 'convert', 'rankings_command',
-           'training_parser', 'check_names', 'yaml_options', 'given_options', 'train_command', 'leave_processes',
+           'more_options', 'OneLine', 'parser', 'main', 'leave_processes', 'one_or_many', 'quiet_loading', 'convert',
+           'rankings_command', 'training_parser', 'check_names', 'yaml_options', 'given_options', 'train_command',
            'beside_longer_wins', 'print_summary', 'score_command', 'evaluate_command', 'bench_command', 'show_plan',
            'tldr_command', 'demo_data', 'demo', 'demo_command', 'show_demo']
 
 # %% ../nbs/20_cli.ipynb #8c76a975
-import argparse, ast, inspect, json, os, re, sys
+import argparse, ast, gc, inspect, json, os, re, sys
 from collections import Counter
 from pathlib import Path
 
@@ -200,6 +200,15 @@ def main(
     except KeyboardInterrupt as e:
         print(f"mnreward: {str(e) or 'interrupted'}", file=sys.stderr)
         return 130
+    finally: leave_processes()
+
+def leave_processes():
+    "End the process group of torchrun, whose threads may not outlive the interpreter"
+    if "torch.distributed" not in sys.modules: return
+    import torch.distributed as dist
+    if not dist.is_available() or not dist.is_initialized(): return
+    gc.collect()  # what still holds the group, and tensors that its threads would free
+    dist.destroy_process_group()
 
 def one_or_many(files):
     "The only one of a list, or the list"
@@ -332,15 +341,9 @@ def train_command(
     if not file: raise DataError("train which FILE? See mnreward train --help")
     quiet_loading()
     from mnreward.training import train
-    try: train(file, **options)
-    finally: leave_processes()
+    train(file, **options)
     if int(os.environ.get("RANK", 0)) == 0:
         print_summary(Path(options.get("output_dir", "reward-model")))
-
-def leave_processes():
-    "End the process group of torchrun, whose threads may not outlive us"
-    import torch.distributed as dist
-    if dist.is_available() and dist.is_initialized(): dist.destroy_process_group()
 
 def beside_longer_wins(
     found,  # of `evaluate`

@@ -461,6 +461,8 @@ def why_not(
     family, shared = family_of(backbone), layout == "shared"
     if shared and family in ("t5-encoder", "encoder"): return _both_ways
     if reason := _known(backbone, max_length): return reason
+    if any(hasattr(p, "ds_id") for p in backbone.parameters()):  # ZeRO-3
+        return "its weights lie in pieces, with which no trial can be made"
     if family == "decoder" and not takes_positions(backbone):
         return "its forward takes no position_ids"
     if training and shared and _is_random(backbone, max_length):

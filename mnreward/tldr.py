@@ -17,10 +17,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 import numpy as np, torch
-from accelerate import PartialState
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.trainer_utils import get_last_checkpoint
@@ -34,10 +34,10 @@ from .evaluation import compare, evaluate, longer_wins, to_markdown
 from .files import data_files, describe_run, files_by_split, load_rankings
 from .files import source_rows, write_json, write_text
 from .judgements import TLDR, post_prompt
-from .model import Model
+from .model import Model, shared_rewards, state_of_processes, world
 from .rankings import DataError, check_ranking, check_text, drop_prompts_of
 from .rankings import is_number, is_usable, prompt_key, split_by_prompt
-from .scoring import answerable, load_reward_model, rewards_of
+from .scoring import answerable, load_reward_model
 from .sft import autocast, fine_tune, remove_checkpoints
 from .sharing import states_at_ends
 from .synthetic import llama_config, t5_config, word_tokenizer
@@ -307,12 +307,11 @@ def fit_reward(
 
 def is_main() -> bool:
     "Is this the first process of torchrun, or the only one?"
-    return int(os.environ.get("RANK", 0)) == 0
+    return world()[1] == 0
 
 def wait_for_all():
     "Until all processes of torchrun are here"
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()
+    if world()[0] > 1: state_of_processes().wait_for_everyone()
 
 def reward_tokens(
     model,  # a Model
@@ -335,14 +334,15 @@ def shift_rewards(
     "Make the references score 0 on average; their mean before and after"
     model, report = load_reward_model(folder), Counter()
     references = some_left(answerable(references, [model], report), "post")
-    texts = ([p["prompt"] for p in references],
-             [p["ranked_outputs"] for p in references])
-    mean = model.shift_to_reference(*texts, batch_size)  # of the raw rewards
+    def mean(model):
+        return float(np.mean([*chain(*shared_rewards(references, model, batch_size))]))
+    model.config.reward_shift += mean(model)  # of a shifted model that is 0
+    shift = model.config.reward_shift  # the mean of the raw rewards
     wait_for_all()  # none reads while another writes
-    if is_main(): model.save_pretrained(folder)
-    after = float(np.mean(model.score(*texts, batch_size)))
-    return dict(references=len(references), data=dict(report),
-                mean_before=mean, mean_after=after, shift=mean)
+    if is_main(): model.save_settings(folder)
+    wait_for_all()
+    return dict(references=len(references), data=dict(report), mean_before=shift,
+                mean_after=mean(load_reward_model(folder)), shift=shift)
 
 def some_left(
     items,  # what the model has room for
@@ -366,7 +366,8 @@ def evaluate_sets(
         report = Counter()
         rankings = [r for r in answerable(rankings, [model], report) if is_usable(r)]
         if not rankings: continue
-        with autocast(model, bf16): rewards = rewards_of(rankings, model, batch_size)
+        with autocast(model, bf16):
+            rewards = shared_rewards(rankings, model, batch_size)
         gap = compare(rankings, rewards, longer_wins(rankings))
         found[name] = dict(
             evaluation=evaluate(rankings, rewards), data=dict(report),

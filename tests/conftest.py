@@ -25,7 +25,7 @@ def mnreward():
         return rc or 0, out.getvalue(), err.getvalue()
     return run
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_processes():
     "Run a script or command under torchrun, both processes on this machine's CPU: standard output; fails with what the processes said"
     def run(*argv):

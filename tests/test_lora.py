@@ -40,7 +40,7 @@ def test_the_head_trains_and_the_backbone_stays(whole, decoder, tmp_path, rows):
         if "lora_" not in name: assert torch.equal(weight, fresh[name.replace(".base_layer", "")]), name
     assert all(p.abs().sum() > 0 for n, p in whole.named_parameters() if "lora_B" in n)
     names = {f.name for f in (tmp_path/"whole").iterdir()}
-    assert {"adapter_config.json", "adapter_model.safetensors", "config.json"} <= names and "model.safetensors" not in names
+    assert {"adapter_config.json", "adapter_model.safetensors", "reward.json"} <= names and "model.safetensors" not in names
     again = Model.from_pretrained(tmp_path/"whole")
     torch.testing.assert_close(rewards(again, rows), rewards(whole, rows))
     assert torch.equal(again.head.weight, whole.head.weight)
@@ -61,7 +61,7 @@ def test_a_merged_model_is_an_ordinary_one_with_equal_rewards(whole, decoder, ro
 
 def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(whole, rows, decoder, tmp_path, monkeypatch):
     def stop(self, args, state, control, **kwargs):
-        self.asked = state.global_step == 2
+        self.asked = 1.0 if state.global_step == 2 else None
         return real(self, args, state, control, **kwargs)
     real = StopAtStep.on_step_end
     with monkeypatch.context() as m:

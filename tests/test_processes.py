@@ -54,5 +54,5 @@ def test_two_processes_evaluate_to_the_numbers_of_one(tmp_path, two_processes, m
 
 def test_the_fault_of_a_share_has_the_number_that_its_ranking_has_among_all():
     from mnreward.rankings import DataError
-    from mnreward.scoring import _renumbered
+    from mnreward.model import _renumbered
     assert str(_renumbered(DataError("rankings[3] (id 'x'): ranked_outputs: too long"), 1, 2)).startswith("rankings[7] (id 'x'): ")

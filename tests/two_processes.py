@@ -1,6 +1,7 @@
 "One SGD step on 12 prompts; with torchrun each process takes its share. usage: two_processes.py OUT SIZE [LAYOUT of a decoder [lora]]"
 import sys, torch
 from transformers import TrainingArguments
+from mnreward.cli import leave_processes
 from mnreward.collate import RankingSampler
 from mnreward.model import Model
 from mnreward.synthetic import generate_rankings, small_t5
@@ -22,11 +23,13 @@ before = [p.detach().clone() for p in model.parameters()]
 args = TrainingArguments(out, per_device_train_batch_size=size, max_steps=1, optim="sgd", learning_rate=1.,
     lr_scheduler_type="constant", max_grad_norm=0., report_to="none", disable_tqdm=True, save_strategy="no",
     use_cpu=True, ddp_find_unused_parameters=False, accelerator_config={"dispatch_batches": False})
-trainer = RankingTrainer(model, args, train_dataset=model.tokenize(rows), data_collator=model.collator(3, layout=layout or "padded"))
-trainer.train()
-if args.process_index == 0:
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    torch.save([b-p.detach() for b, p in zip(before, model.parameters()) if p.requires_grad], f"{out}/gradient.pt")
-if torch.distributed.is_initialized():
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter
+def step():
+    trainer = RankingTrainer(model, args, train_dataset=model.tokenize(rows), data_collator=model.collator(3, layout=layout or "padded"))
+    trainer.train()
+    if args.process_index == 0:
+        after = trainer.accelerator.unwrap_model(trainer.model).parameters()
+        torch.save([b-p.detach() for b, p in zip(before, after) if p.requires_grad], f"{out}/gradient.pt")
+    if torch.distributed.is_initialized(): torch.distributed.barrier()
+
+step()
+leave_processes()  # when nothing holds the group any more

@@ -13,7 +13,8 @@ from mnreward.evaluation import compare, evaluate, longer_wins
 from mnreward.files import load_rankings, write_json
 from mnreward.judgements import TLDR
 from mnreward.rankings import split_by_prompt
-from mnreward.training import RankingTrainer, load_model, run_training, tokenize_both, training_arguments
+from mnreward.training import RankingTrainer, run_training, tokenize_both, training_arguments
+from overfitting import linear
 
 grid = [(lr, 1) for lr in (5e-5, 1.5e-4, 4e-4)]  # learning rate, epochs; evaluated every half epoch
 
@@ -24,7 +25,7 @@ def options(lr, epochs, seed, toy):
 
 def fit(a, rows, held_out, lr, epochs, seed):
     "A model trained on `rows`, and its log on `held_out` every half epoch"
-    model = load_model(a.model, 4, a.max_length, seed, keep_suffix=TLDR)
+    model = linear(a.model, 4, a.max_length, seed, keep_suffix=TLDR)
     with tempfile.TemporaryDirectory() as tmp:
         half = 1/(2*epochs)
         how = dict(eval_strategy="steps", eval_steps=half) if held_out else dict(eval_strategy="no")
@@ -69,7 +70,7 @@ def main():
         what="MiniLM-L6 fine-tuned on OpenAI TL;DR comparisons, batch13 and batch18", model=Path(a.model).parent.name,
         rows=dict(train=len(train), test=len(test), cnndm=len(news)), max_length=a.max_length, prompts_per_step=16,
         chosen=best, tried=tried, runs=runs,
-        untrained=judged(load_model(a.model, 4, a.max_length, 0, keep_suffix=TLDR).eval(), test)[1],
+        untrained=judged(linear(a.model, 4, a.max_length, 0, keep_suffix=TLDR).eval(), test)[1],
         longer_wins=dict(tldr=evaluate(test, longer_wins(test)), cnndm=evaluate(news, longer_wins(news))),
         mean_of_seeds=dict(evaluation=evaluate(test, mean), above_longer_wins=compare(test, mean, longer_wins(test))["accuracy"]),
         seconds=round(time.time()-start), device=str(model.device), python=platform.python_version(),

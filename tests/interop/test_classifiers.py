@@ -33,6 +33,12 @@ def made(family, tok=None):
 
 def written(tok): return [tok.apply_chat_template([*CHAT, dict(role="assistant", content=y)], tokenize=False) for y in ANSWERS]
 
+def without_us(where, folders):
+    "What a process that cannot import mnreward reads from folders: {folder: {way: rewards}}"
+    run = subprocess.run([sys.executable, str(Path(__file__).parent/"without_us.py"), *(str(where/x) for x in folders)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
 def test_a_saved_decoder_gives_its_rewards_in_other_tools(tmp_path):
     "By its class with padding on either side, by the pipeline, as RewardBench loads it: every family, in one process without us"
     ours = {}
@@ -42,9 +48,7 @@ def test_a_saved_decoder_gives_its_rewards_in_other_tools(tmp_path):
         (tmp_path/family/"texts.json").write_text(json.dumps(written(model.tokenizer)))
         ours[family], = model.score([CHAT], [ANSWERS])
         assert max(ours[family]) - min(ours[family]) > 0.1
-    run = subprocess.run([sys.executable, str(Path(__file__).parent/"without_us.py"), *(str(tmp_path/x) for x in FAMILIES)], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    for folder, theirs in json.loads(run.stdout.splitlines()[-1]).items():
+    for folder, theirs in without_us(tmp_path, FAMILIES).items():
         family = Path(folder).name
         assert {*theirs} == {"right", "left", "pipeline", "rewardbench"}
         for way, rewards in theirs.items(): assert rewards == pytest.approx(ours[family], abs=1e-5), (family, way)
@@ -167,7 +171,107 @@ def test_an_encoder_with_one_label_is_taken_over_with_its_whole_classifier(famil
     assert own(trained[0]) == pytest.approx(own(theirs), abs=1e-5) and own(trained[1]) != pytest.approx(own(theirs), abs=1e-3)
     again = Model.from_pretrained(tmp_path/"other").eval().score(["What is quiet ?"], [ANSWERS])[0]
     assert again == pytest.approx(own(trained[1]), abs=1e-5)
-    rc, _, err = train("no", 1e-3, "--lora_rank", 2)
-    assert rc == 2 and "taken over whole" in err and err.count("\n") == 1, err
     rc, _, err = mnreward("score", tmp_path/"rows.json", "--model", tmp_path/"m", "--out", tmp_path/"s.jsonl", "--share_prompt", "yes")
     assert rc == 2 and "taken over whole" in err, err
+
+QUESTION = "What is quiet ?"
+
+def bare(family, folder, **changes):
+    "A folder with an untrained encoder, as a Hub repository has it"
+    more = ENCODERS.get(family, {})
+    sizes = dict(dim=32, n_layers=2, n_heads=4, hidden_dim=64) if more is None else dict(small, **more)
+    tok = pair_tokenizer()
+    torch.manual_seed(2)
+    AutoModel.from_config(AutoConfig.for_model(family, vocab_size=len(tok), pad_token_id=0, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2, max_position_embeddings=64, **sizes, **changes)).save_pretrained(folder)
+    if family in ("distilbert", "roberta", "modernbert"): tok.model_input_names = ["input_ids", "attention_mask"]
+    tok.save_pretrained(folder)
+    return folder
+
+def shaken(model):
+    "As if trained: every weight that training would move"
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad: p.add_(torch.randn_like(p)*0.1)
+    return model
+
+def test_a_new_encoder_gets_the_classifier_of_its_family_and_gives_its_rewards_in_other_tools(tmp_path):
+    "By its class, the pipeline and sentence-transformers' CrossEncoder; the shift goes into its bias"
+    pytest.importorskip("sentence_transformers")
+    ours = {}
+    for family in [*ENCODERS, "modernbert"]:
+        model = shaken(Model.from_backbone(bare(family, tmp_path/f"{family}-bare")).eval())
+        assert model.config.family == "classifier" and model.backbone.config.num_labels == 1
+        model.shift_to_reference([QUESTION], [ANSWERS[0]])
+        model.save_pretrained(tmp_path/family)
+        (tmp_path/family/"texts.json").write_text(json.dumps([[QUESTION, y] for y in ANSWERS]))
+        ours[family], = model.score([QUESTION], [ANSWERS])
+        assert max(ours[family]) - min(ours[family]) > 1e-3 and abs(ours[family][0]) < 1e-6
+        assert Model.from_pretrained(tmp_path/family).score([QUESTION], [ANSWERS])[0] == pytest.approx(ours[family], abs=1e-6)
+    for folder, theirs in without_us(tmp_path, ours).items():
+        assert {*theirs} == {"right", "crossencoder", "pipeline"}
+        for way, rewards in theirs.items(): assert rewards == pytest.approx(ours[Path(folder).name], abs=1e-5), (folder, way)
+
+def test_peft_loads_adapters_and_their_head_as_a_sequence_classifier(tmp_path):
+    pytest.importorskip("peft")
+    ours = {}
+    for family in "llama", "qwen3", "gpt2", "bert", "roberta", "deberta-v2":
+        base = tmp_path/f"{family}-base"
+        if family in FAMILIES: AutoModel.from_config(config_of(family)).save_pretrained(base); byte_level().save_pretrained(base)
+        else: bare(family, base)
+        prompt = CHAT if family in FAMILIES else QUESTION
+        model = shaken(Model.from_backbone(base).add_adapters(rank=2).eval())
+        assert any("lora" in k for k, p in model.named_parameters() if p.requires_grad)
+        model.save_pretrained(tmp_path/family)
+        assert json.loads((tmp_path/family/"adapter_config.json").read_text())["task_type"] == "SEQ_CLS"
+        (tmp_path/family/"texts.json").write_text(json.dumps(written(model.tokenizer) if family in FAMILIES else [[QUESTION, y] for y in ANSWERS]))
+        ours[family], = model.score([prompt], [ANSWERS])
+        again = Model.from_pretrained(tmp_path/family).eval()
+        assert again.score([prompt], [ANSWERS])[0] == pytest.approx(ours[family], abs=1e-6)
+        assert again.merge_adapters().score([prompt], [ANSWERS])[0] == pytest.approx(ours[family], abs=1e-5)
+    for folder, theirs in without_us(tmp_path, ours).items(): assert theirs["peft"] == pytest.approx(ours[Path(folder).name], abs=1e-5), folder
+
+def test_adapters_that_another_trainer_saved_score_and_train_on(tmp_path, mnreward):
+    "As TRL's RewardTrainer with a peft config: task SEQ_CLS, the score beside the adapters"
+    peft = pytest.importorskip("peft")
+    tok = byte_level("<pad>")
+    theirs = AutoModelForSequenceClassification.from_config(config_of("llama", num_labels=1, pad_token_id=tok.pad_token_id))
+    theirs.base_model.save_pretrained(tmp_path/"base"); tok.save_pretrained(tmp_path/"base")
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path/"base", num_labels=1)
+    theirs = shaken(peft.get_peft_model(theirs, peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules="all-linear", modules_to_save=["score"])).eval())
+    theirs.save_pretrained(tmp_path/"m"); tok.save_pretrained(tmp_path/"m")
+    with torch.no_grad(): own = [theirs(**tok(t, return_tensors="pt")).logits[0, 0].item() for t in written(tok)]
+    assert Model.from_pretrained(tmp_path/"m").eval().score([CHAT], [ANSWERS])[0] == pytest.approx(own, abs=1e-5)
+    (tmp_path/"rows.json").write_text(json.dumps([dict(prompt=f"What is quiet {n}?", ranked_outputs=ANSWERS) for n in range(12)]))
+    rc, _, err = mnreward("train", tmp_path/"rows.json", "--model", tmp_path/"m", "--output_dir", tmp_path/"out", "--max_steps", 1, "--learning_rate", 1e-30, "--disable_tqdm", "True", "--use_cpu")
+    assert rc == 0, err
+    assert Model.from_pretrained(tmp_path/"out").eval().score([CHAT], [ANSWERS])[0] == pytest.approx(own, abs=1e-5)
+    config = json.loads((tmp_path/"m/adapter_config.json").read_text())
+    (tmp_path/"m/adapter_config.json").write_text(json.dumps(config | dict(task_type="CAUSAL_LM")))
+    rc, _, err = mnreward("score", tmp_path/"rows.json", "--model", tmp_path/"m", "--out", tmp_path/"s.jsonl")
+    assert rc == 2 and "adapter" in err and err.count("\n") == 1, err
+
+@pytest.mark.parametrize("use_decoder", [False, True], ids=["encoder", "with its decoder"])
+def test_a_t5_loads_with_the_code_that_its_folder_brings(use_decoder, rows, tmp_path):
+    from transformers import T5Config, T5Model
+    from mnreward.synthetic import small_t5
+    texts = [r["prompt"] + y for r in rows for y in r["ranked_outputs"]]
+    backbone, tok = small_t5(texts)
+    if use_decoder:
+        torch.manual_seed(0)
+        backbone = T5Model(T5Config(**{**backbone.config.to_dict(), "decoder_start_token_id": 0, "is_encoder_decoder": True, "use_cache": False, "num_decoder_layers": 2}))
+    model = shaken(Model(backbone, tok, use_decoder=use_decoder).eval())
+    model.config.reward_shift = 0.25
+    model.save_pretrained(tmp_path)
+    r, items = rows[0], model.tokenize(rows[:1], training=False)
+    ours, = model.score([r["prompt"]], [r["ranked_outputs"]])
+    ids = [[*items[0].prompt_ids.tolist()], [y.tolist() for y in items[0].completion_ids]]
+    (tmp_path/"texts.json").write_text(json.dumps([[ids[0], y] for y in ids[1]] if use_decoder else [tok.decode([*ids[0], *y], skip_special_tokens=True) for y in ids[1]]))
+    if not use_decoder:  # the joined text gives the tokens that were joined
+        assert [tok(t)["input_ids"] for t in json.loads((tmp_path/"texts.json").read_text())] == [[*ids[0], *y] for y in ids[1]]
+    for way, rewards in without_us(tmp_path, [""])[f"{tmp_path}"].items(): assert rewards == pytest.approx(ours, abs=1e-5), way
+    assert Model.from_pretrained(tmp_path).score([r["prompt"]], [r["ranked_outputs"]])[0] == pytest.approx(ours, abs=1e-6)
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()  # importing us has registered its type
+    assert type(again) is Model
+    if not use_decoder:
+        batch = tok([tok.decode([*ids[0], *y], skip_special_tokens=True) for y in ids[1]], return_tensors="pt", padding=True)
+        with torch.no_grad(): assert again(**batch).logits[:, 0].tolist() == pytest.approx(ours, abs=1e-5)
