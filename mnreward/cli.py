@@ -252,15 +252,16 @@ def convert(
     Counter
         What was read, dropped and written.
     """
-    from mnreward.files import load_rankings, write_rankings
+    from mnreward.files import stream_rankings, write_rankings
     from mnreward.rankings import create_comparison_dataset
     report = Counter()
-    rankings = load_rankings(file, split, skip_bad_rows, report, columns, gather)
+    rankings = stream_rankings(file, split, skip_bad_rows, report, columns, gather)
     if min_words:
+        rankings = [*rankings]
         report.pop("rows kept", None)
         rankings = create_comparison_dataset(rankings, min_words, report=report)
-    if out: write_rankings(rankings, out)
-    report["rows written" if out else "rows in all"] = len(rankings)
+    if out: report["rows written"] += write_rankings(rankings, out)
+    else: report["rows in all"] += sum(1 for _ in rankings)
     return report
 
 def rankings_command(**args):

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['parse_printed', 'files_by_split', 'data_files', 'read_rows', 'source_rows', 'as_columns', 'name_of', 'progress',
-           'row_count', 'load_rankings', 'print_counts', 'replaced', 'write_text', 'write_json', 'write_rankings',
-           'cpu_name', 'describe_run']
+           'row_count', 'load_rankings', 'stream_rankings', 'print_counts', 'replaced', 'write_text', 'write_json',
+           'write_rankings', 'cpu_name', 'describe_run']
 
 # %% ../nbs/06_files.ipynb #0b9d2382
 import ast, csv, glob, gzip, io, json, os, platform, re, socket, sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
@@ -513,32 +513,45 @@ def load_rankings(
     DataError
         The first faulty row: its file, its place, its field and what to do.
     """
+    return list(stream_rankings(source, split, skip_bad_rows, report, columns, gather))
+
+def stream_rankings(
+    source, split=None, skip_bad_rows=False, report=None, columns=None, gather=False,
+) -> Iterator[dict]:
+    """The same, one after the other: what is written or counted need not fit in memory.
+
+    What must be gathered comes last, and is held until then: rows of one completion
+    (with `gather` all rows), and raw judgements. The report is complete at the end.
+    """
     report = Counter() if report is None else report
-    rows, judgements, single, columns = [], [], False, as_columns(columns)
+    apart, judgements, columns = [], [], as_columns(columns)
     def drop(error):
         if not skip_bad_rows: raise error
         report["rows read"] += 1
         report[f"rows dropped: {error.kind}"] += 1
+    def checked(raw, where):
+        if isinstance(raw, dict):
+            raw = rename_columns(raw, columns, where) if columns else raw
+            raw = from_layout(parse_printed(raw, where), where)
+        rated = isinstance(raw, dict) and "ranks" not in raw and "scores" in raw
+        ranking = check_ranking(raw, where, 1 if rated else 2, True)
+        return without_empty(ranking, where, report)
+    def read():
+        for raw, where in progress(source_rows(source, split, drop), f"reading {name}",
+                                   row_count(source)):
+            try:
+                if isinstance(raw, dict) and is_judgement(raw):
+                    judgements.append(check_judgement(raw, where))
+                else:
+                    row = checked(raw, where)
+                    if gather or len(row["ranked_outputs"]) == 1: apart.append(row)
+                    else: yield row
+                report["rows read"] += 1
+            except DataError as error: drop(error)
+        if apart: yield from gather_by_prompt(apart, report)
+        if judgements: yield from comparisons_to_rankings(judgements, report)
     name = name_of(source)
-    for raw, where in progress(source_rows(source, split, drop), f"reading {name}",
-                               row_count(source)):
-        try:
-            if isinstance(raw, dict) and is_judgement(raw):
-                judgements.append(check_judgement(raw, where))
-            else:
-                if isinstance(raw, dict):
-                    raw = rename_columns(raw, columns, where) if columns else raw
-                    raw = from_layout(parse_printed(raw, where), where)
-                rated = isinstance(raw, dict) and "ranks" not in raw and "scores" in raw
-                ranking = check_ranking(raw, where, 1 if rated else 2, True)
-                single |= len(ranking["ranked_outputs"]) == 1
-                rows.append(without_empty(ranking, where, report))
-            report["rows read"] += 1
-        except DataError as error: drop(error)
-    if judgements: rows += comparisons_to_rankings(judgements, report)
-    if single or gather: rows = gather_by_prompt(rows, report)
-    _count(rows, report, name)
-    return rows
+    yield from _counted(read(), report, name)
 
 # %% ../nbs/06_files.ipynb #bef9295c
 def print_counts(
@@ -552,23 +565,26 @@ def print_counts(
 _fields = set("""prompt ranked_outputs ranks comparisons weight margins
     scores id metadata tools chat_template_kwargs""".split())
 
-def _count(rows, report, name):
-    "Fill the report; DataError where no row could train a model"
-    report["rows kept"] += len(rows)
-    prompts = Counter(map(prompt_key, rows))
-    if len(prompts) > 1:  # else one instruction for all
-        report["rows that share their prompt"] += sum(
-            n for n in prompts.values() if n > 1)
-    bare = sum(not is_usable(r) for r in rows)
+def _counted(rows, report, name):
+    "The rows; then the report is filled. DataError where no row could train a model"
+    kept = bare = identical = 0
+    prompts, unused = Counter(), Counter()
+    for row in rows:
+        kept += 1
+        prompts[hash(prompt_key(row))] += 1
+        bare += not is_usable(row)
+        identical += sum(a.strip() == b.strip()
+                         for a, b in combinations(row["ranked_outputs"], 2))
+        unused.update(field for field in row if field not in _fields)
+        yield row
+    shared = sum(n for n in prompts.values() if n > 1) if len(prompts) > 1 else 0
+    report["rows kept"] += kept
+    report["rows that share their prompt"] += shared  # unless one instruction is all
     report["rows kept that have no judged pair"] += bare
-    report["pairs of identical completions"] += sum(
-        a.strip() == b.strip() for r in rows
-        for a, b in combinations(r["ranked_outputs"], 2))
-    for field, n in Counter(f for r in rows for f in r
-                            if f not in _fields).items():
-        report[f"rows with the unused field {field}"] += n
+    report["pairs of identical completions"] += identical
+    for field, n in unused.items(): report[f"rows with the unused field {field}"] += n
     for key in [k for k, n in report.items() if not n]: del report[key]
-    if bare == len(rows):
+    if bare == kept:
         found = "; ".join(f"{k}: {n}" for k, n in report.items())
         raise DataError(f"{name}: no usable row ({found or 'no row'}); at"
                         " least one needs two different completions that"

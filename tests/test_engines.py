@@ -81,3 +81,12 @@ def test_a_signal_to_torchrun_keeps_a_checkpoint_and_resuming_goes_on(number, de
     done = subprocess.run([*command, str(step+3), "--resume_from_checkpoint", "True"], capture_output=True, text=True, timeout=300, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path/"out/metrics.json").read_text())["training"]["steps"] == step+3
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero3"])
+def test_the_settings_that_the_chapter_names_are_those_of_accelerate(name):
+    from accelerate.commands.config.config_args import load_config_from_file
+    folder = Path(__file__).parents[1]/"nbs/engines"
+    config = load_config_from_file(str(folder/f"{name}.yaml"))  # refuses what it does not know
+    assert config.num_processes == 2
+    if name == "fsdp2": assert config.fsdp_config["fsdp_version"] == 2 and not config.fsdp_config["fsdp_cpu_ram_efficient_loading"]
+    if name == "zero3": assert json.loads((folder/config.deepspeed_config["deepspeed_config_file"]).read_text())["torch_autocast"]["enabled"] and config.mixed_precision == "no"
