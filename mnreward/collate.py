@@ -55,6 +55,8 @@ class DataCollator:
     ----------
     max_ranks_per_batch : int
         Most completions of a ranking, at least 2 (Kmax).
+    max_sequence_length : int, optional
+        Refuse sequences of more tokens; None: as long as they come.
     pad_token_id : int
         Fills input_ids, and is never compared with.
     padding_side : {"right", "left"}
@@ -80,7 +82,8 @@ class DataCollator:
         A setting is wrong, a prompt is empty where it must not be, or a
         ranking of an evaluation has more than `max_ranks_per_batch`.
     """
-    def __init__(self, max_ranks_per_batch: int = 2, pad_token_id: int = 0, *,
+    def __init__(self, max_ranks_per_batch: int = 2,
+                 max_sequence_length: int | None = None, *, pad_token_id: int = 0,
                  padding_side: str = "right", pad_to_multiple_of: int = 8,
                  token_type_ids: bool = False,
                  decoder_start_token_id: int | None = None, seed: int = 0):
@@ -91,6 +94,7 @@ class DataCollator:
             raise ValueError(
                 f"padding_side is {padding_side!r}: use 'left' or 'right'")
         self.max_ranks_per_batch, self.seed = max_ranks_per_batch, seed
+        self.max_sequence_length = max_sequence_length
         self.pad_token_id, self.padding_side = pad_token_id, padding_side
         self.pad_to_multiple_of = pad_to_multiple_of
         self.token_type_ids = token_type_ids
@@ -99,6 +103,7 @@ class DataCollator:
     def __call__(self, items: list[TokenizedRanking]) -> dict[str, torch.Tensor]:
         "The batch of `items`"
         B, kmax = len(items), self.max_ranks_per_batch
+        if self.max_sequence_length: self._check_lengths(items)
         chosen = [self.choose(item) for item in items]
         labels = np.zeros((B, kmax, kmax), np.float32)
         margins = np.zeros((B, kmax, kmax), np.float32)
@@ -120,6 +125,14 @@ class DataCollator:
         batch["slots"] = np.concatenate([
             b * kmax + np.arange(len(idx)) for b, idx in enumerate(chosen)])
         return {name: torch.from_numpy(a) for name, a in batch.items()}
+
+    def _check_lengths(self, items):
+        longest = max(len(x.prompt_ids) + len(y) for x in items
+                      for y in x.completion_ids)
+        if longest > self.max_sequence_length:
+            raise ValueError(f"a sequence has {longest} tokens, more than "
+                             f"max_sequence_length={self.max_sequence_length}: give "
+                             "RankingDataset that as max_length")
 
     def choose(self, item: TokenizedRanking) -> np.ndarray:
         "Indices of the completions of a ranking that enter the batch"

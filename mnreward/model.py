@@ -380,6 +380,11 @@ class Model(PreTrainedModel):
         "As the backbone does it, whose config counts the tokens."
         return self.backbone.resize_token_embeddings(*args, **kwargs)
 
+    @property
+    def transformer(self):
+        "The backbone, as it is often called: to freeze some of its layers"
+        return self.backbone
+
     def rewards(self, input_ids, attention_mask=None, ends=None, rows=None,
                 **layout):
         """Rewards (N,) of token sequences, read at their ends.

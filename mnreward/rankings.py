@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['FOR_TEMPLATE', 'wins_of', 'comparisons_of', 'is_usable', 'DataError', 'field_error', 'is_number', 'is_whole',
-           'plain_value', 'json_value', 'check_text', 'check_json', 'meant_field', 'check_names', 'check_ranking',
-           'prompt_key', 'content_key', 'share_one_prompt', 'split_by_prompt', 'drop_prompts_of', 'count_words',
-           'without_empty', 'create_comparison_dataset']
+           'plain_value', 'json_value', 'check_text', 'check_json', 'meant_field', 'check_names', 'split_joined',
+           'check_ranking', 'prompt_key', 'content_key', 'share_one_prompt', 'split_by_prompt', 'drop_prompts_of',
+           'count_words', 'without_empty', 'create_comparison_dataset']
 
 # %% ../nbs/04_rankings.ipynb #c8df4945
-import hashlib, json, math, re
+import hashlib, json, math, os, re
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
@@ -435,6 +435,13 @@ def _without_prompt(prompt, texts):
     return rest if all(t.strip() for t in rest) else texts
 
 # %% ../nbs/04_rankings.ipynb #08d831cd
+def split_joined(texts):
+    "A ranking of texts that begin with their prompt and a newline; else as it was"
+    if not texts or not all(isinstance(text, str) for text in texts): return texts
+    prompt, newline, _ = os.path.commonprefix(texts).rpartition("\n")
+    if not newline: return texts
+    return dict(prompt=prompt, ranked_outputs=[x[len(prompt)+1:] for x in texts])
+
 def check_ranking(
     ranking: dict, where: str = "row", min_outputs: int = 2, may_be_empty: bool = False,
 ) -> dict:
@@ -442,8 +449,9 @@ def check_ranking(
 
     Parameters
     ----------
-    ranking : dict
-        With `prompt` and `ranked_outputs`, or with `chosen` and `rejected`.
+    ranking : dict, or list of str
+        With `prompt` and `ranked_outputs`, or with `chosen` and `rejected`; or texts,
+        best first, that begin with their prompt and a newline.
     where : str
         Its place, for messages: "FILE, row N (line M)".
     min_outputs : int
@@ -461,6 +469,7 @@ def check_ranking(
     DataError
         With place, field, what is wrong and what to do.
     """
+    if isinstance(ranking, (list, tuple)): ranking = split_joined(ranking)
     if not isinstance(ranking, dict):
         raise DataError(f"{where}: is {type(ranking).__name__}, not an object; "
                         'write {"prompt": ..., "ranked_outputs": [...]}')

@@ -18,7 +18,7 @@ import numpy as np, pyarrow as pa, torch
 from datasets import Dataset as Table, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 from .files import progress
-from .rankings import DataError, wins_of, is_usable
+from .rankings import DataError, check_ranking, is_usable, wins_of
 
 # %% ../nbs/08_tokens.ipynb #60e68d65
 class Template(NamedTuple):
@@ -348,6 +348,8 @@ def tokenize_rankings(
 
     def wanted():
         for number, ranking in enumerate(rankings):
+            if not isinstance(ranking, dict):  # texts that begin with their prompt
+                ranking = check_ranking(ranking, f"rankings[{number}]")
             if not only_usable or is_usable(ranking): yield number, ranking
             else: _count(report, "rows left out of training: no strict pair")
 
