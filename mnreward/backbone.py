@@ -258,6 +258,9 @@ def explained_loading(name, options):
     try: yield
     except Exception as e:
         why = str(e).strip().split("\n")[0] or type(e).__name__
+        if "weights only load failed" in why.lower():
+            why = ("its weights are a pickle that would run code, which is not done; "
+                   "take a folder with .safetensors")
         if options.get("local_files_only"):
             why = ("there is no such folder, it is not in the Hugging Face cache, "
                    "and the Hub cannot be reached (or was not to be asked). "

@@ -8,8 +8,8 @@ __all__ = ['SECTIONS', 'pair_scores', 'row_name', 'metadata', 'row_labels', 'con
            'summary', 'ratios', 'estimates', 'best_set', 'best_of_k', 'kendall_tau', 'mass_bins', 'calibration_error',
            'calibrated_errors', 'calibration_slope', 'group_measures', 'row_means', 'model_measures',
            'ranking_measures', 'subset_measures', 'calibration', 'counts', 'baselines', 'subset_means', 'evaluate',
-           'longer_wins', 'bag_of_words', 'compare', 'table_line', 'group_lines', 'to_markdown', 'plot_bins',
-           'plot_groups', 'plot_evaluation']
+           'longer_wins', 'bag_of_words', 'length_penalty', 'length_correlation', 'without_length', 'compare',
+           'table_line', 'group_lines', 'to_markdown', 'plot_bins', 'plot_groups', 'plot_evaluation']
 
 # %% ../nbs/13_evaluate.ipynb #3fa7464e
 from typing import NamedTuple
@@ -596,6 +596,33 @@ def bag_of_words(train_rows: list, rows: list, l2: float = 1.) -> list:
             sample_weight=np.tile(weight, 2) / 2)
     r = words.transform(texts(rows)) @ fit.coef_[0]           # (N,)
     return [x.tolist() for x in np.split(r, np.cumsum(sizes)[:-1])]
+
+# %% ../nbs/13_evaluate.ipynb #c9cc7722
+def _within(rows, rewards):
+    "Rewards and lengths (N,), each less the mean of its prompt"
+    r, lengths = (np.concatenate([np.asarray(x, float) - np.mean(x) for x in values])
+                  for values in (rewards, longer_wins(rows)))
+    return r, lengths
+
+def length_penalty(
+    rows: list,  # rankings, of training data
+    rewards: list,  # for each its K rewards
+) -> float:  # reward a character; 0 where lengths do not differ
+    "How much a longer completion gains (@eq-length): the slope within prompts."
+    r, lengths = _within(rows, rewards)  # (N,)
+    spread = (lengths**2).sum()
+    return float((r * lengths).sum() / spread) if spread else 0.0
+
+def length_correlation(rows: list, rewards: list) -> float:
+    "Correlation of rewards with length within prompts, in [-1, 1]; 0: undefined."
+    r, lengths = _within(rows, rewards)  # (N,)
+    scale = ((r**2).sum() * (lengths**2).sum())**0.5
+    return float((r * lengths).sum() / scale) if scale else 0.0
+
+def without_length(rows: list, rewards: list, penalty: float) -> list:
+    "The rewards less `penalty` for each character of their completions."
+    return [[float(a - penalty*n) for a, n in zip(r, lengths)]
+            for r, lengths in zip(rewards, longer_wins(rows))]
 
 # %% ../nbs/13_evaluate.ipynb #e69a6cd2
 def compare(

@@ -81,6 +81,8 @@ class RewardConfig(PretrainedConfig):
         Most completions of a prompt in training.
     reward_shift : float
         Subtracted from every reward.
+    penalty_per_character : float
+        Subtracted for every character of a completion, where texts are scored.
     tokens : dict
         Settings of `RankingDataset`, over `TOKENS`.
     **kwargs
@@ -89,12 +91,14 @@ class RewardConfig(PretrainedConfig):
     model_type = "mnreward"
 
     def __init__(self, backbone=None, family=None, max_ranks_per_batch=2,
-                 reward_shift=0.0, tokens=None, **kwargs):
+                 reward_shift=0.0, penalty_per_character=0.0, tokens=None,
+                 **kwargs):
         super().__init__(**kwargs)
         self.backbone = backbone or {}
         self.family = "t5-encoder" if family == "t5" else family  # as 0.1 said
         self.max_ranks_per_batch = max_ranks_per_batch
         self.reward_shift = reward_shift
+        self.penalty_per_character = penalty_per_character
         of_0_1 = dict(whole_chat=False) if tokens else {}  # did not say
         self.tokens = {**TOKENS, **of_0_1, **(tokens or {})}
 
@@ -153,7 +157,8 @@ def is_reward_model(name, options=()) -> bool:
     config = _saved_config(name, dict(options))
     return config.model_type in ("mnreward", "adapters") or is_classifier(config)
 
-SETTINGS = "max_ranks_per_batch", "reward_shift", "tokens"  # in reward.json
+SETTINGS = ("max_ranks_per_batch", "reward_shift", "penalty_per_character",
+            "tokens")  # in reward.json
 
 def _settings(name, hub):
     "What reward.json says beside a sequence classifier; None: it was saved elsewhere."
@@ -161,7 +166,7 @@ def _settings(name, hub):
                        _raise_exceptions_for_missing_entries=False)
     if file is None: return None
     fields = json.loads(Path(file).read_text(encoding="utf8"))
-    return {name: fields[name] for name in SETTINGS}
+    return {name: fields[name] for name in SETTINGS if name in fields}
 
 # %% ../nbs/12_model.ipynb #ed8b1567
 def rewards_to_grid(
@@ -600,7 +605,7 @@ class Model(PreTrainedModel):
         worth_compiling = together and len(batches) >= 32
         attention = (fast_attention(self.backbone, layout) if worth_compiling
                      else nullcontext())
-        rewards = {}
+        of_item = {}
         with evaluation_mode(self), attention:
             collate = self.collator(batch_size, layout=layout)
             for batch in progress(batches, "scoring", unit=" batches"):
@@ -609,9 +614,13 @@ class Model(PreTrainedModel):
                 r = self.rewards(**{k: v.to(self.device) for k, v in tensors.items()})
                 r = iter(r.double().tolist())
                 for i in batch:
-                    rewards[i] = [next(r) for _ in items[i].completion_ids]
-        flat = (r for i in range(len(items)) for r in rewards[i])
+                    of_item[i] = [next(r) for _ in items[i].completion_ids]
+        flat = (r for i in range(len(items)) for r in of_item[i])
         found = [[next(flat) for _ in x["ranked_outputs"]] for x in rankings]
+        if penalty := self.config.penalty_per_character:
+            found = [[r - penalty*len(y.strip())
+                      for r, y in zip(rewards, x["ranked_outputs"])]
+                     for rewards, x in zip(found, rankings)]
         for n, r in enumerate(found):
             if not all(map(math.isfinite, r)):
                 raise DataError(

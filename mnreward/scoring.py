@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['load_reward_model', 'best_of_n', 'Scorable', 'check_scorable', 'untokenizable', 'chunks', 'scorables', 'scored',
            'score_stream', 'finished_rows', 'skip_finished', 'scored_path', 'score_file', 'answerable', 'in_file',
-           'check_evaluation_dir', 'differences', 'save_evaluation', 'evaluate_file']
+           'check_evaluation_dir', 'differences', 'judged_lengths', 'save_evaluation', 'evaluate_file']
 
 # %% ../nbs/15_use_it.ipynb #4c4be99a
 import copy, json, os, re
@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import torch
 
-from .evaluation import compare, evaluate, plot_evaluation, to_markdown
+from .evaluation import compare, evaluate, length_correlation, length_penalty
+from .evaluation import plot_evaluation, to_markdown, without_length
 from .model import Model, scorable_rows, set_truncation_side
 from .model import shared_rewards, state_of_processes, world
 from .files import load_rankings, name_of, parse_printed, progress
@@ -376,6 +377,20 @@ def differences(
               for name, x in compared.items() if isinstance(x, dict) and "value" in x]
     return "\n".join(lines)
 
+def judged_lengths(
+    model: Model, rankings: list, rewards: list, fit_on: list, batch_size: int = 32,
+    share_prompt: str | bool = "auto",
+) -> dict:
+    "A length penalty fitted on other rankings, and what it changes on these"
+    theirs = shared_rewards(fit_on, model, batch_size, share_prompt)
+    penalty = length_penalty(fit_on, theirs)
+    freed = without_length(rankings, rewards, penalty)
+    return dict(penalty=penalty, fitted_on=len(fit_on),
+                correlation=length_correlation(rankings, rewards),
+                correlation_with_penalty=length_correlation(rankings, freed),
+                evaluation=evaluate(rankings, freed),
+                difference=compare(rankings, freed, rewards))
+
 def save_evaluation(
     results: dict,  # of `evaluate_file`
     names: list,  # of its models
@@ -388,6 +403,13 @@ def save_evaluation(
                 for name, part in zip(names, ("evaluation", "against"))]
     if "difference" in results:
         sections.append(f"## Paired difference\n\n{differences(results['difference'])}")
+    if found := results.get("length"):
+        sections.append(
+            "## With a length penalty\n\n"
+            f"{found['penalty']:.3g} a character, fitted on {found['fitted_on']} "
+            f"rankings. Correlation of rewards with length: {found['correlation']:.3f} "
+            f"before, {found['correlation_with_penalty']:.3f} after. Differences, with "
+            f"less without:\n\n{differences(found['difference'])}")
     (folder/"evaluation.md").write_text("\n\n".join(sections)+"\n", encoding="utf8")
     plot_evaluation(results["evaluation"], folder/"evaluation.png")
 
@@ -403,6 +425,7 @@ def evaluate_file(
     gather: bool = False,
     truncation_side: str | None = None,
     groups: str | Sequence = "",
+    length_penalty: str | Path | None = None,
     batch_size: int = 32,
     share_prompt: str | bool = "auto",
     overwrite: bool = False,
@@ -432,6 +455,9 @@ def evaluate_file(
     groups : str or sequence of str
         names, with commas between, of fields or entries of metadata: accuracy for
         each of their values, beside that by `subset`
+    length_penalty : str or Path, optional
+        training rankings to fit a penalty on length on; the rewards are then also
+        judged with it
     batch_size : int >= 1
         completions scored at a time
     share_prompt : {"auto", "yes", "no"} or bool
@@ -446,8 +472,9 @@ def evaluate_file(
     -------
     dict
         `data` (counts) and `evaluation`; with `against` also `against` and
-        `difference`. The same is in evaluation.json. Under torchrun each process
-        scores its share, and all but the first return {}.
+        `difference`, with length_penalty also `length`. The same is in
+        evaluation.json. Under torchrun each process scores its share, and all but
+        the first return {}.
 
     Raises
     ------
@@ -468,11 +495,15 @@ def evaluate_file(
     except DataError as error:
         if not str(error).startswith("rankings["): raise
         raise in_file(error, path, rankings) from error
+    fitted = length_penalty and judged_lengths(
+        models[0], rankings, rewards[0], load_rankings(length_penalty), batch_size,
+        share_prompt)
     if world()[1]: return {}
     try: evaluations = [evaluate(rankings, r, groups=groups) for r in rewards]
     except ValueError as error: raise in_file(error, path, rankings) from error
     results = dict(data=dict(report), evaluation=evaluations[0])
     if against is not None:
         results |= dict(against=evaluations[1], difference=compare(rankings, *rewards))
+    if fitted: results["length"] = fitted
     save_evaluation(results, [getattr(x, "name_or_path", x) for x in given], folder)
     return results

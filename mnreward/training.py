@@ -9,8 +9,8 @@ __all__ = ['defaults', 'SIGNALS', 'card', 'elsewhere', 'step_weight', 'sampler_f
            'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data',
            'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length',
            'tokenize_both', 'check_tokens', 'check_steps', 'log_line', 'LogLines', 'BarOnly', 'with_readable_log',
-           'run_training', 'save_results', 'upload', 'training_record', 'plot_curves', 'origin_of', 'card_head',
-           'model_card']
+           'run_training', 'save_results', 'penalise_length', 'upload', 'training_record', 'plot_curves', 'origin_of',
+           'card_head', 'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
 import difflib, json, math, os, platform, re, shutil, signal, sys, threading, time
@@ -36,7 +36,7 @@ from transformers.utils import cached_file
 
 from .backbone import has_adapters, longest_row
 from .collate import RankingSampler
-from .evaluation import evaluate, to_markdown, trainer_metrics
+from .evaluation import evaluate, length_penalty, to_markdown, trainer_metrics
 from .files import load_rankings, print_counts, write_json, write_text
 from .listwise import LOSSES, is_ranking, pick_best, plackett_luce
 from .listwise import tied_wins, with_centring
@@ -637,6 +637,7 @@ def train(
     prompts_per_step: int = 64, loss: str | Callable = "kwise", ties: str = "drop",
     margins: bool = False, label_smoothing: float = 0.0, centring: float = 0.0,
     use_decoder: bool = False, share_prompt: str | bool = "auto",
+    length_penalty: bool = False,
     lora_rank: int = 0, lora_alpha: float | None = None,
     lora_target: str | list | None = None, peft_config=None,
     load_in_4bit: bool = False, merge_lora: bool = False,
@@ -695,6 +696,9 @@ def train(
     share_prompt : {"auto", "yes", "no"}
         Encode each prompt once for all of its completions: auto (where that is
         exact), yes (or say why not), no.
+    length_penalty : bool
+        Subtract from rewards, where texts are scored, what a character is worth in
+        the training data, so that they do not grow with length.
     lora_rank : int
         Train adapters of this rank and the head, in place of all weights (LoRA).
     lora_alpha : float, optional
@@ -762,7 +766,8 @@ def train(
     run_training(trainer, resume, overwrite)
     if merge_lora: model.merge_adapters()
     valid = [valid[x.row] for x in valid_set or ()]  # less what was dropped
-    return save_results(trainer, valid, report, unlike, share_prompt, origin)
+    return save_results(trainer, valid, report, unlike, share_prompt, origin,
+                        rankings if length_penalty else ())
 
 # %% ../nbs/14_train.ipynb #3b38e005
 def read_data(
@@ -1014,11 +1019,13 @@ def save_results(
     loss=None,  # options of the loss that are not the default
     share_prompt="auto",  # see `Model.score`
     origin=None,  # of `origin_of`
+    lengths=(),  # training rankings to fit a length penalty on; (): none
 ) -> Model:  # the trained model, in evaluation mode
     "Save model, metrics, curves and card; DataError: weights that are no numbers"
     trainer.check_weights()
     out = Path(trainer.args.output_dir)
     model = trainer.save_whole(out)
+    if lengths: penalise_length(model, lengths[:2000], out, share_prompt)
     metrics = dict(data=dict(report), origin=origin or {},
                    training=training_record(trainer, loss),
                    training_rows=len(trainer.train_dataset),
@@ -1032,6 +1039,17 @@ def save_results(
     write_text(model_card(model, metrics), out/"README.md")
     if trainer.args.push_to_hub: upload(trainer, out)
     return model
+
+def penalise_length(
+    model,  # a Model; its config is told
+    rankings,  # of training data
+    folder,  # where it is saved
+    share_prompt="auto",
+):
+    "Fit a length penalty, on all processes, and save it with the model"
+    rewards = shared_rewards(rankings, model, share_prompt=share_prompt)
+    model.config.penalty_per_character += length_penalty(rankings, rewards)
+    if world()[1] == 0: model.save_settings(folder)
 
 def upload(
     trainer,  # a Trainer with push_to_hub

@@ -102,9 +102,9 @@ def test_without_trl_the_message_names_the_extra_and_comes_first(results, trl_ep
     monkeypatch.setattr(trl_epochs, "bench_model", lambda *a: pytest.fail("a model was made before it was refused"))
     assert trl_epochs.main([str(results)]) == 2
     err = capsys.readouterr().err
-    assert "pip install 'mnreward[bench]'" in err and err.count("\n") == 1 and results.read_text() == before
+    assert "pip install 'mnreward[trl]'" in err and err.count("\n") == 1 and results.read_text() == before
 
-@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[bench]'")
+@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[trl]'")
 @pytest.mark.parametrize("text, message", [
     (None, "cannot be read"), ("{", "not JSON"), ("[]", "no result of"), ('{"settings": {}}', "no result of"),
     ('{"settings": {"preset": "toy"}, "device": "an abacus"}', "an abacus")])
@@ -114,7 +114,7 @@ def test_a_file_that_is_no_run_of_this_machine_is_refused_in_one_line(tmp_path, 
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1
 
-@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[bench]'")
+@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[trl]'")
 def test_trl_runs_on_the_pairs_of_the_same_prompts(results, trl_epochs, capsys):
     before = json.loads(results.read_text())
     capsys.readouterr()
@@ -134,7 +134,7 @@ def test_the_stored_comparison_has_the_fields_that_the_script_writes(trl_epochs)
         assert x.keys() == set("K prompts steps pairs trl mnreward theory median low high".split())
         assert x["prompts"] == 2*stored["settings"]["prompts"] and x["pairs"] == x["prompts"]*x["K"]*(x["K"]-1)//2
 
-@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[bench]'")
+@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[trl]'")
 def test_trl_and_we_report_one_loss_for_one_epoch(trl_epochs):
     "With a learning rate of 0 both see the same rankings with the same weights"
     from mnreward.bench import bench_items, bench_model
@@ -143,7 +143,7 @@ def test_trl_and_we_report_one_loss_for_one_epoch(trl_epochs):
     b = trl_epochs.epoch_metrics(trl_epochs.sharing_trainer, model, items, 2, 2048, learning_rate=0.0)
     assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
 
-@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[bench]'")
+@pytest.mark.skipif(not has_trl, reason="trl is not installed: pip install 'mnreward[trl]'")
 def test_trl_and_we_make_as_many_steps_and_end_with_one_update(trl_epochs):
     "From the same weights, one step of both trainers moves the head the same way"
     import torch

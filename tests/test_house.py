@@ -120,3 +120,10 @@ def test_every_exercise_is_answered_under_its_name():
     answered = {slug: re.findall(r"(?m)^### (.+)$", text) for slug, text in zip(answers[::2], answers[1::2])}
     assert answered == {slug: titles for slug, titles in asked.items() if titles}
     assert sum(map(len, answered.values())) >= 70
+
+def test_the_differences_in_readme_are_those_that_were_measured():
+    largest = {}
+    for ways in json.loads((ROOT/"nbs/results/other_tools.json").read_text())["largest"].values():
+        for way, gap in ways.items(): largest[way] = max(largest.get(way, 0), gap)
+    said = dict(re.findall(r"^\| (\S[^|]*?) \|.*\| (\d)e-0\d \|$", (ROOT/"README.md").read_text(), re.M))
+    for tool, way in {"transformers": "right", "its pipeline": "pipeline", "RewardBench": "rewardbench", "sentence-transformers": "crossencoder", "peft": "peft"}.items(): assert said[tool] == f"{largest[way]:.0e}"[0], tool

@@ -275,3 +275,17 @@ def test_a_t5_loads_with_the_code_that_its_folder_brings(use_decoder, rows, tmp_
     if not use_decoder:
         batch = tok([tok.decode([*ids[0], *y], skip_special_tokens=True) for y in ids[1]], return_tensors="pt", padding=True)
         with torch.no_grad(): assert again(**batch).logits[:, 0].tolist() == pytest.approx(ours, abs=1e-5)
+
+def test_pickled_weights_load_as_tensors_and_a_pickle_that_runs_code_is_refused(tmp_path, mnreward):
+    from safetensors.torch import load_file
+    model = made("llama")
+    model.save_pretrained(tmp_path/"m")
+    torch.save(load_file(tmp_path/"m/model.safetensors"), tmp_path/"m/pytorch_model.bin")
+    (tmp_path/"m/model.safetensors").unlink()
+    assert Model.from_pretrained(tmp_path/"m").score([CHAT], [ANSWERS]) == model.score([CHAT], [ANSWERS])
+    class Code:
+        def __reduce__(self): return Path.touch, (tmp_path/"executed",)
+    torch.save(dict(x=Code()), tmp_path/"m/pytorch_model.bin")
+    (tmp_path/"rows.json").write_text(json.dumps([dict(prompt="What is quiet?", ranked_outputs=ANSWERS)]))
+    rc, _, err = mnreward("score", tmp_path/"rows.json", "--model", tmp_path/"m", "--out", tmp_path/"s.jsonl")
+    assert rc == 2 and "would run code" in err and err.count("\n") == 1 and not (tmp_path/"executed").exists(), err
