@@ -14,7 +14,6 @@ from shutil import rmtree
 import numpy as np, torch
 from torch.nn.functional import cross_entropy
 from transformers import DataCollatorForSeq2Seq, Trainer
-from transformers.trainer_utils import get_last_checkpoint
 
 from .backbone import add_adapters, load_language_model, longest_row
 from .backbone import merge_adapters
@@ -22,7 +21,8 @@ from .judgements import TLDR
 from .model import TOKENS
 from .rankings import DataError
 from .tokens import RankingDataset
-from .training import Interrupted, StopAtStep, has_bf16, sampler_for
+from .training import Interrupted, StopAtStep, checkpoints, has_bf16
+from .training import last_checkpoint, sampler_for
 from .training import training_arguments, user_mistakes
 
 # %% ../nbs/18_sft.ipynb #fcc42bae
@@ -133,19 +133,19 @@ def resume_training(
 ) -> bool:  # was a checkpoint found to go on from?
     "Train, from the last checkpoint if there is one; Interrupted: Ctrl-C"
     folder = Path(trainer.args.output_dir)
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    last = last_checkpoint(folder)
     with StopAtStep() as stop, user_mistakes(ImportError):
         trainer.add_callback(stop)
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=last and str(last))
     at, end = trainer.state.global_step, trainer.state.max_steps
-    if stop.asked and at < end:
+    if stop.stopped and at < end:
         raise Interrupted(f"stopped after step {at} of {end}; the same call goes on "
                           "from there")
     return last is not None
 
 def remove_checkpoints(folder):
     "They are several times the model, and the stage is finished"
-    for path in Path(folder).glob("checkpoint-*"): rmtree(path)
+    for path in checkpoints(folder): rmtree(path)
 
 def fine_tune(
     model, posts, held_out, folder, *, max_length: int = 640, use_decoder: bool = False,

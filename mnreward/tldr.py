@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np, torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-from transformers.trainer_utils import get_last_checkpoint
 
 from .backbone import add_adapters, build_backbone, explained_loading
 from .backbone import family_of, locate_model
@@ -42,7 +41,7 @@ from .sft import autocast, fine_tune, remove_checkpoints
 from .sharing import states_at_ends
 from .synthetic import llama_config, t5_config, word_tokenizer
 from .training import Interrupted, add_counts, check_pairs, has_bf16
-from .training import nearest, step_loss, train, user_mistakes
+from .training import last_checkpoint, nearest, step_loss, train, user_mistakes
 
 # %% ../nbs/19_tldr.ipynb #7a4c57c6
 def post_row(
@@ -284,7 +283,7 @@ def fit_reward(
     **more,  # further options of TrainingArguments
 ) -> dict:  # what was found
     "Train a reward model from the fine-tuned one, and save it"
-    last = get_last_checkpoint(folder) if os.path.isdir(folder) else None
+    last = last_checkpoint(folder)
     try:
         reward = train(rankings, model, folder, eval_data=valid, overwrite=True,
                        drop_too_long=True, max_ranks_per_batch=preset.max_ranks,

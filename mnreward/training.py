@@ -6,14 +6,15 @@
 __all__ = ['defaults', 'SIGNALS', 'card', 'elsewhere', 'step_weight', 'sampler_for', 'Epochs', 'refuse', 'check_engine',
            'shard_head', 'reward_histograms', 'log_histograms', 'loss_function', 'step_loss', 'RankingTrainer',
            'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'training_arguments', 'StopAtStep', 'Interrupted',
-           'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data',
-           'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length',
-           'tokenize_both', 'check_tokens', 'check_steps', 'log_line', 'LogLines', 'BarOnly', 'with_readable_log',
-           'run_training', 'save_results', 'penalise_length', 'upload', 'training_record', 'plot_curves', 'origin_of',
-           'card_head', 'model_card']
+           'unfinished', 'checkpoints', 'last_checkpoint', 'check_output_dir', 'choose_loss', 'rankings_for_loss',
+           'half_ties', 'AdapterOptions', 'train', 'read_data', 'check_pairs', 'add_counts', 'user_mistakes',
+           'load_model', 'check_checkpoint', 'set_max_length', 'tokenize_both', 'check_tokens', 'check_steps',
+           'log_line', 'LogLines', 'BarOnly', 'with_readable_log', 'is_finished', 'run_training', 'save_results',
+           'penalise_length', 'upload', 'training_record', 'plot_curves', 'origin_of', 'card_head', 'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
 import difflib, json, math, os, platform, re, shutil, signal, sys, threading, time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -29,9 +30,8 @@ from huggingface_hub import EvalResult, ModelCardData, upload_folder
 from huggingface_hub.repocard import metadata_load
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
-from transformers import TrainingArguments, set_seed
+from transformers import TrainerState, TrainingArguments, set_seed
 from transformers.integrations import unset_hf_deepspeed_config
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import cached_file
 
 from .backbone import has_adapters, longest_row
@@ -274,7 +274,7 @@ class RankingTrainer(Trainer):
 
     def _diverged(self, fault):
         "The DataError of a training that went wrong, with the way back"
-        last = get_last_checkpoint(self.args.output_dir)
+        last = last_checkpoint(self.args.output_dir)
         back = (f"the last good state is {last}, which can be trained on as a model; "
                 "or start again" if last else "no checkpoint was made yet: start again")
         return DataError(
@@ -490,6 +490,55 @@ class StopAtStep(TrainerCallback):
 class Interrupted(KeyboardInterrupt):
     "Training stopped on request; the message says how to resume"
 
+# %% ../nbs/14_train.ipynb #389c7dd4
+def _cut_off(file):
+    "Does a file end before its content does?"
+    if file.suffix == ".json":
+        try: return not json.loads(file.read_text(encoding="utf8"))
+        except ValueError: return True
+    if file.suffix != ".safetensors": return not zipfile.is_zipfile(file)
+    with open(file, "rb") as f:
+        size = int.from_bytes(f.read(8), "little")
+        try: header = json.loads(f.read(size))
+        except (ValueError, OverflowError, MemoryError): return True
+    header.pop("__metadata__", None)
+    ends = [x["data_offsets"][1] for x in header.values()]
+    return file.stat().st_size != 8 + size + max(ends, default=0)
+
+def unfinished(
+    checkpoint,  # folder
+) -> str | None:  # None: training can go on from it
+    "What a checkpoint lacks"
+    folder = Path(checkpoint)
+    if not folder.is_dir(): return "there is no such folder"
+    if not (folder/"trainer_state.json").is_file():
+        return "it has no trainer_state.json"
+    pieces = any(folder.glob("pytorch_model_fsdp*")) or any(folder.glob("global_step*"))
+    if not pieces:  # else FSDP's or DeepSpeed's own files
+        if not any(folder.glob("*model*.safetensors")): return "it has no weights"
+        for name in "optimizer.pt", "scheduler.pt":
+            if not (folder/name).is_file(): return f"it has no {name}"
+    kinds = "*.json", "*.safetensors", "*.pt", "*.pth"
+    for file in sorted(f for kind in kinds for f in folder.glob(kind)):
+        if _cut_off(file): return f"{file.name} is not complete"
+
+def checkpoints(
+    folder,  # of a training
+) -> list:
+    "Folders that have the name of a checkpoint, the newest first"
+    found = [x for x in Path(folder).glob("checkpoint-*")
+             if x.is_dir() and re.fullmatch(r"checkpoint-\d+", x.name)]
+    return sorted(found, key=lambda x: -int(x.name.split("-")[1]))
+
+def last_checkpoint(
+    folder,  # of a training
+) -> Path | None:
+    "The last checkpoint that is whole; says which were passed over"
+    for checkpoint in checkpoints(folder):
+        fault = unfinished(checkpoint)
+        if fault is None: return checkpoint
+        print(f"{checkpoint} is passed over: {fault}", file=sys.stderr)
+
 # %% ../nbs/14_train.ipynb #3c79e4b7
 def check_output_dir(
     path,  # the folder that training will write
@@ -501,11 +550,12 @@ def check_output_dir(
     if path.exists() and not path.is_dir():
         raise DataError(f"{path} is a file; output_dir must be a folder")
     if resume and str(resume).lower() != "false":
-        if str(resume).lower() in ("true", "1"):
-            checkpoint = path.is_dir() and get_last_checkpoint(str(path))
+        if str(resume).lower() in ("true", "1"): checkpoint = last_checkpoint(path)
         else: checkpoint = Path(resume)
-        if not checkpoint or not Path(checkpoint, "trainer_state.json").exists():
-            raise DataError(f"nothing to resume: no checkpoint in {checkpoint or path}")
+        if checkpoint is None:
+            raise DataError(f"nothing to resume: no checkpoint in {path}")
+        if fault := unfinished(checkpoint):
+            raise DataError(f"cannot resume from {checkpoint}: {fault}")
         return str(checkpoint)
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise DataError(
@@ -989,6 +1039,23 @@ def with_readable_log(
         if trainer.pop_callback(theirs):
             for callback in [LogLines, *ours]: trainer.add_callback(callback)
 
+def is_finished(
+    trainer,  # a RankingTrainer; takes state and weights if it is
+    resume,  # folder of a checkpoint
+) -> bool:
+    "Was that training done? Trainer would make one more step"
+    args, file = trainer.args, Path(resume)/"trainer_state.json"
+    state = TrainerState.load_from_json(str(file))
+    same_epochs = args.num_train_epochs == state.num_train_epochs
+    last = args.max_steps if args.max_steps > 0 else (
+        state.max_steps if same_epochs else math.inf)
+    if state.global_step < last or trainer.is_fsdp_enabled: return False
+    if trainer.is_deepspeed_enabled: return False
+    best = state.best_model_checkpoint if args.load_best_model_at_end else None
+    trainer.state = state
+    trainer._load_from_checkpoint(best if best and Path(best).is_dir() else resume)
+    return True
+
 def run_training(
     trainer,  # a RankingTrainer
     resume=None,  # folder of a checkpoint to go on from
@@ -996,8 +1063,8 @@ def run_training(
 ):  # the trainer
     "Train until done; Interrupted after Ctrl-C, with a checkpoint kept"
     if clear and not resume and trainer.is_world_process_zero():
-        for old in Path(trainer.args.output_dir).glob("checkpoint-*"):
-            shutil.rmtree(old)
+        for old in checkpoints(trainer.args.output_dir): shutil.rmtree(old)
+    if resume and is_finished(trainer, resume): return trainer
     with StopAtStep() as stop, user_mistakes(ImportError):
         trainer.add_callback(stop)
         with_readable_log(trainer)
@@ -1006,7 +1073,7 @@ def run_training(
     if stop.stopped and at < last:
         raise Interrupted(
             f"stopped after step {at} of {last}; checkpoint kept in "
-            f"{get_last_checkpoint(trainer.args.output_dir)}. To go on: the "
+            f"{last_checkpoint(trainer.args.output_dir)}. To go on: the "
             "same call with resume_from_checkpoint=True "
             "(--resume_from_checkpoint True)")
     return trainer
