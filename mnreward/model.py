@@ -645,7 +645,9 @@ class Model(PreTrainedModel):
         Returns
         -------
         float
-            The new config.reward_shift, in units of the reward.
+            Their mean before, which is subtracted from now on: in the bias of a
+            classifier that has one, so that every tool does, else as
+            config.reward_shift.
 
         Raises
         ------
@@ -655,8 +657,18 @@ class Model(PreTrainedModel):
         rankings, _ = _rankings_to_score(prompts, references)
         r = [r for one in self.score_rankings(rankings, batch_size) for r in one]
         if not r: raise ValueError("no reference to shift to")
-        self.config.reward_shift += sum(r)/len(r)
-        return self.config.reward_shift
+        mean, bias = sum(r)/len(r), self._bias()
+        if bias is None: self.config.reward_shift += mean
+        else:
+            with torch.no_grad(): bias -= mean
+        return mean
+
+    def _bias(self):
+        "That of the classifier of an encoder, which is added last; None: none"
+        if self.head is not None: return None
+        last = [(k, p) for k, p in self.backbone.named_parameters()
+                if not in_base(self.backbone, k)][-1]
+        return last[1] if last[0].endswith(".bias") else None
 
     def add_adapters(self, rank=8, alpha=None, target=None, config=None):
         """Freeze the backbone; train adapters in it (LoRA), and the head.
@@ -722,14 +734,9 @@ class Model(PreTrainedModel):
 
     def _save_as_classifier(self, native, folder, state_dict=None, **kwargs):
         "The weights as the classifier names them, and reward.json beside."
-        names, shift = self._names_in(native), self.config.reward_shift
-        last = [k for k in names if not in_base(native, names[k])][-1]
-        into_bias = shift and last.endswith(".bias")  # so that every tool subtracts it
-        if state_dict is None and into_bias: state_dict = self.state_dict()
-        if state_dict:  # empty on processes that do not write
+        if state_dict is not None:
+            names = self._names_in(native)
             state_dict = {names[k]: v for k, v in state_dict.items()}
-            if into_bias: state_dict[names[last]] = state_dict[names[last]] - shift
-        if into_bias: shift = 0.0
         native.save_pretrained(folder, state_dict=state_dict, **kwargs)
         if not kwargs.get("is_main_process", True): return
         file = Path(folder, "config.json")
@@ -738,12 +745,12 @@ class Model(PreTrainedModel):
             identity = "torch.nn.modules.linear.Identity"
             config["sentence_transformers"] = dict(activation_fn=identity)
         write_json(config, file)
-        self._write_settings(folder, reward_shift=shift)
+        self._write_settings(folder)
 
-    def _write_settings(self, folder, **changed):
+    def _write_settings(self, folder):
         "What other tools have no place for, in reward.json"
         settings = {name: getattr(self.config, name) for name in SETTINGS}
-        write_json(dict(made_by=f"mnreward {__version__}", **settings | changed),
+        write_json(dict(made_by=f"mnreward {__version__}", **settings),
                    Path(folder)/"reward.json")
 
     def save_settings(self, folder):

@@ -1,6 +1,6 @@
 """What an epoch of TRL's RewardTrainer on all pairs costs, against one of ours on the rankings with shared prompts (the chapter on the cost of K).
 
-    pip install 'mnreward[bench]'
+    pip install 'mnreward[trl]'
     python nbs/_tools/trl_epochs.py RESULTS.json
 
 RESULTS.json is a file that `mnreward bench --out RESULTS.json` wrote on this machine: model, lengths and bound are those of its settings, and the comparison is stored in it as `trl`, at K = 4 and 9 or at the largest K that it has.
@@ -24,7 +24,7 @@ from mnreward.training import RankingTrainer
 def import_trl():
     "TRL's RewardConfig and RewardTrainer; DataError says how to get them"
     try: from trl import RewardConfig, RewardTrainer
-    except ImportError as e: raise DataError("the comparison with TRL needs the package trl: pip install 'mnreward[bench]'") from e
+    except ImportError as e: raise DataError("the comparison with TRL needs the package trl: pip install 'mnreward[trl]'") from e
     return RewardConfig, RewardTrainer
 
 def reference_arguments(
