@@ -73,3 +73,9 @@ def test_readme_links_to_files_that_exist():
 def test_readme_gives_the_two_commands():
     text = (root/"README.md").read_text()
     assert "&& mnreward demo" in text and "pip install -e '.[dev]' && pytest" in text
+
+def test_a_stored_output_may_differ_by_one_in_a_last_place_and_no_more(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1]/"nbs/_tools")
+    from run_nbs import same
+    assert same("{'a': 1.57, 'n': 3}", "{'a': 1.56, 'n': 3}") and same("0.10", "0.09") and same("text", "text")
+    for fresh in "{'a': 1.55, 'n': 3}", "{'a': 1.57, 'n': 4}", "{'a': 1.6, 'n': 3}", "{'b': 1.57, 'n': 3}", "{'a': 1.57, 'n': 3} ": assert not same("{'a': 1.57, 'n': 3}", fresh)
