@@ -979,7 +979,8 @@ class Model(PreTrainedModel):
         except ImportError as e:
             raise ValueError(f"{name!r} holds adapters: they need the package peft, "
                              "pip install 'mnreward[peft]'") from e
-        ours = Path(name, "config.json").is_file()  # of a model that has no classifier
+        ours = cached_file(name, "config.json", **_of_files(hub),  # has no classifier
+                           _raise_exceptions_for_missing_entries=False) is not None
         with explained_loading(name, hub):
             adapters = PeftConfig.from_pretrained(name)
             config = RewardConfig.from_pretrained(name, **hub) if ours else None
