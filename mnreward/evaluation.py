@@ -14,7 +14,7 @@ __all__ = ['SECTIONS', 'pair_scores', 'row_name', 'metadata', 'row_labels', 'con
 # %% ../nbs/13_evaluate.ipynb #3fa7464e
 from typing import NamedTuple
 import numpy as np
-from .rankings import is_number, prompt_key, wins_of
+from .rankings import in_markdown, is_number, prompt_key, wins_of
 
 # %% ../nbs/13_evaluate.ipynb #05f35552
 def pair_scores(
@@ -670,7 +670,8 @@ def table_line(name, x, note=""):
     f = lambda v: "" if v is None else f"{v:.3f}"
     low, high, n = x.get("low"), x.get("high"), x.get("n", "")
     interval = f"{f(low)} to {f(high)}" if low is not None else ""
-    return f"| {name} | {f(x.get('value'))} | {interval} | {n} | {note} |"
+    value = f(x.get("value"))
+    return f"| {in_markdown(name)} | {value} | {interval} | {n} | {note} |"
 
 def group_lines(result, limit=12):
     "Lines for the groups; long lists (policies) stay in the JSON"

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .rankings import DataError, check_json, check_ranking, check_text
-from .rankings import comparisons_of, field_error, is_number, is_whole
-from .rankings import json_value, plain_value, prompt_key, wins_of
+from .rankings import DataError, check_inside, check_name, check_ranking
+from .rankings import check_text, comparisons_of, field_error, is_number
+from .rankings import is_whole, json_value, plain_value, prompt_key, wins_of
 
 # %% ../nbs/05_judgements.ipynb #18067627
 def _has_cycle(wins):
@@ -79,6 +79,7 @@ def check_judgement(
     where: str,  # its place, for the message
 ) -> Judgement:
     "Check a published judgement, or raise DataError"
+    check_inside(row, where)
     row = plain_value(row)
     prompt, summaries = post_prompt(row["info"], where), row["summaries"]
     if not isinstance(summaries, list) or [*map(type, summaries)] != [dict, dict]:
@@ -92,10 +93,19 @@ def check_judgement(
     if not is_whole(choice) or choice not in (0, 1):
         raise field_error(where, "choice", f"is {choice!r}",
                           "write 0 or 1, the position of the better summary")
-    who = dict(worker=row.get("worker"),
-               confidence=(row.get("extra") or {}).get("confidence"),
+    extra = row.get("extra")
+    if extra is not None and not isinstance(extra, dict):
+        raise field_error(where, "extra", f"is {type(extra).__name__}, not an object",
+                          'write {"confidence": 7}, or leave it out')
+    named = {"worker": row.get("worker"), "split": row.get("split"),
+             "batch": row.get("batch"),
+             "extra.confidence": (extra or {}).get("confidence"),
+             **{f"info.{x}": row["info"].get(x) for x in ("id", "subreddit", "title")},
+             **{f"summaries[{i}].policy": summary.get("policy")
+                for i, summary in enumerate(summaries)}}
+    for field, value in named.items(): check_name(value, where, field)
+    who = dict(worker=row.get("worker"), confidence=named["extra.confidence"],
                split=row.get("split"), batch=row.get("batch"))
-    check_json(who, where, "extra")
     return Judgement(prompt, row["info"], texts,
                      [summary.get("policy") for summary in summaries],
                      int(choice), who)
@@ -464,6 +474,7 @@ def from_layout(row: dict, where: str) -> dict:
         if not {"ranked_outputs", "chosen", "rejected"} & row.keys():
             raise unknown_layout(row, where)
         return row
+    check_inside(row, where)
     row = plain_value(row)
     try: found = layout.read(row, where)
     except (TypeError, KeyError, AttributeError, ValueError) as error:

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['load_reward_model', 'best_of_n', 'Scorable', 'check_scorable', 'untokenizable', 'chunks', 'scorables', 'scored',
-           'score_stream', 'finished_rows', 'skip_finished', 'scored_path', 'score_file', 'answerable', 'in_file',
-           'check_evaluation_dir', 'differences', 'judged_lengths', 'save_evaluation', 'evaluate_file']
+           'score_stream', 'first_line', 'open_partial', 'skip_finished', 'finish', 'scored_path', 'score_file',
+           'answerable', 'in_file', 'check_evaluation_dir', 'differences', 'judged_lengths', 'save_evaluation',
+           'evaluate_file']
 
 # %% ../nbs/15_use_it.ipynb #4c4be99a
-import copy, json, os, re
+import copy, itertools, json, os, re, shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +22,11 @@ from .evaluation import compare, evaluate, length_correlation, length_penalty
 from .evaluation import plot_evaluation, to_markdown, without_length
 from .model import Model, scorable_rows, set_truncation_side
 from .model import shared_rewards, state_of_processes, world
-from .files import load_rankings, name_of, parse_printed, progress
-from .files import row_count, source_rows, write_json
+from .files import LOCK, claimed, is_taken, load_rankings, name_of, parse_printed
+from .files import progress, replaced, row_count, source_rows
 from .judgements import find_layout, from_layout
-from .rankings import FOR_TEMPLATE, DataError, check_ranking, json_value
+from .rankings import FOR_TEMPLATE, DataError, check_inside, check_ranking
+from .rankings import in_markdown, json_value
 
 # %% ../nbs/15_use_it.ipynb #1811b910
 def load_reward_model(
@@ -44,8 +47,13 @@ def load_reward_model(
         It cannot be loaded, or is no reward model.
     """
     if not isinstance(model, Model):
+        if not str(name := model).strip():
+            raise DataError("model is empty: name a folder, or a model on the Hub")
         try: model = Model.from_pretrained(model)
         except (ValueError, OSError) as error: raise DataError(str(error)) from error
+        except Exception as error:  # a library's, on what it found in the folder
+            raise DataError(f"{name}: cannot be loaded as a model "
+                            f"({type(error).__name__}: {error})") from error
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if world()[0] > 1: device = state_of_processes().device
         model = model.to(device).eval()
@@ -88,10 +96,8 @@ def check_scorable(row: object, where: str) -> Scorable:
     if not isinstance(row, dict):
         raise DataError(
             f"{where}: is {type(row).__name__}, not an object with a prompt")
+    check_inside(row, where)
     row = json_value(parse_printed(row, where))
-    try: json.dumps(row, ensure_ascii=False).encode("utf8")
-    except ValueError as error:  # half of a surrogate pair is no text
-        raise DataError(f"{where}: cannot be written as JSON: {error}") from error
     names = [name for name in ("ranked_outputs", "completions", "completion")
              if row.get(name) is not None]
     if find_layout(row): ranking = from_layout(row, where)
@@ -218,42 +224,65 @@ def score_stream(
         yield from scored(chunk, model, batch_size, share_prompt)
 
 # %% ../nbs/15_use_it.ipynb #fed40198
-def finished_rows(part: Path) -> Iterator[dict]:
-    "Yield the rows of an earlier run, after cutting off a half-written line"
-    if not part.exists(): return
+_HEAD = "mnreward score"  # the first name in the first line of OUT.partial
+
+def first_line(first: Scorable | None, model: Model) -> dict:
+    "What OUT.partial is made from: the first row, and the weights of the model"
+    row = json.dumps(first and first.row, sort_keys=True).encode()
+    return {_HEAD: 1, "row": sha256(row).hexdigest()[:16],
+            "model": model.fingerprint()}
+
+def open_partial(part: Path, made_from: dict):
+    "Make OUT.partial, or cut off its half-written end; DataError: it is another's"
+    line = json.dumps(made_from).encode() + b"\n"
+    def no(fault):
+        return DataError(f"{part} {fault}: move it away, or choose another --out")
+    if part.is_symlink() or part.exists() and not part.is_file():
+        raise no("is a link or a folder")
+    if not part.exists():
+        with open(part, "xb") as file: file.write(line)
+        return
+    with open(part, "rb") as file:
+        there = file.readline(1000)
+    if there != line and not (b"\n" not in there and line.startswith(there)):
+        try: was = json.loads(there)
+        except ValueError: was = None
+        if not isinstance(was, dict) or _HEAD not in was:
+            raise no("is no partial result of mnreward")
+        other = "other rows" if was.get("row") != made_from["row"] else "another model"
+        raise no(f"was made from {other}")
     with open(part, "rb+") as file:
+        if there != line:  # it was stopped in the middle of its first line
+            file.write(line)
+            return
         end = file.seek(0, os.SEEK_END)
-        while end and (file.seek(end-1), file.read(1))[1] != b"\n": end -= 1
+        while (file.seek(end-1), file.read(1))[1] != b"\n": end -= 1
         file.truncate(end)
-    try:
-        with open(part, encoding="utf8") as file:
-            for row in map(json.loads, file): yield {**row}
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{part} holds no rows of an earlier run: remove it") from error
 
 def skip_finished(
     items: Iterator,  # from `scorables`; moved on to the first that is not done
-    part: Path,  # OUT.partial
-    model: Model,
+    part: Path,  # OUT.partial, opened by `open_partial`
 ) -> int:  # how many were done
-    "Step over what OUT.partial holds; DataError: it was made of something else"
-    def unlike(what):
-        return DataError(f"{part} was made from {what}: remove it, or choose "
-                         "another --out")
-
+    "Step over what OUT.partial holds; DataError: it was made of other rows"
     done = 0
-    for done, finished in enumerate(finished_rows(part), 1):
-        item = next(items, Scorable({}, "", dict(ranked_outputs=[])))
-        rewards = finished.pop("rewards", None) or []
-        if len(rewards) != len(item.ranking["ranked_outputs"]):
-            raise unlike("rows without rewards")
-        if {**item.row, "rewards": 0} != {**finished, "rewards": 0}:
-            raise unlike(f"other rows (row {done} differs)")
-        if done == 1:
-            again = model.score_rankings([item.ranking])[0]
-            if any(abs(a-b) > 1e-3*max(1, abs(a)) for a, b in zip(rewards, again)):
-                raise unlike("another model")
+    with open(part, encoding="utf8") as file:
+        next(file)
+        for done, line in enumerate(file, 1):
+            try: finished = json.loads(line)
+            except ValueError: finished = None
+            item = next(items, Scorable({}, "", {}))
+            if not isinstance(finished, dict) or (
+                    {**item.row, "rewards": 0} != {**finished, "rewards": 0}):
+                raise DataError(f"{part} was made from other rows (row {done} "
+                                "differs): move it away, or choose another --out")
     return done
+
+def finish(part: Path, out: str | Path):
+    "Write OUT, which is OUT.partial without its first line"
+    with open(part, "rb") as file, replaced(out, "xb") as whole:
+        file.readline()
+        shutil.copyfileobj(file, whole, 1 << 20)
+    part.unlink()
 
 # %% ../nbs/15_use_it.ipynb #66730f58
 def scored_path(path: str | Path) -> str:
@@ -308,14 +337,16 @@ def score_file(
     Raises
     ------
     DataError
-        A row cannot be scored, `out` exists, or OUT.partial is of another
-        file or model.
+        A row cannot be scored, `out` exists or is being written, or OUT.partial is
+        of other rows, of another model, or somebody else's.
     """
     out = out or scored_path(path)
     if Path(out).suffix.lower() in (".csv", ".tsv", ".parquet", ".gz", ".xlsx"):
         raise DataError(f"{out}: JSON Lines are written; name the file .jsonl")
-    if Path(out).exists():
-        raise DataError(f"{out} exists: choose another --out, or remove it")
+    def check_out():
+        if Path(out).exists():
+            raise DataError(f"{out} exists: choose another --out, or remove it")
+    check_out()
     part, report, (step, number) = Path(f"{out}.partial"), Counter(), world()
     model = load_reward_model(model, truncation_side)
 
@@ -323,19 +354,26 @@ def score_file(
         if not skip_bad_rows: raise error
         report["bad rows dropped"] += 1
 
+    def wait():
+        if step > 1: state_of_processes().wait_for_everyone()
+
     rows = progress(source_rows(path, split, drop), "scoring", row_count(path))
     items = scorables(rows, model, drop)
-    if done := skip_finished(items, part, model): report["rows scored before"] = done
-    if step > 1: state_of_processes().wait_for_everyone()  # all have read what was done
-    for chunk in chunks(items, 8*batch_size*step):
-        rows = scored(chunk, model, batch_size, share_prompt, report)
-        report["rows scored"] += len(chunk)
-        if number: continue  # one process writes
-        with open(part, "a", encoding="utf8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False)+"\n" for row in rows)
-    if not number:
-        part.touch()
-        part.replace(out)
+    with claimed(out):
+        check_out()  # another call may just have finished
+        first = next(items, None)
+        if first: items = itertools.chain([first], items)
+        if not number: open_partial(part, first_line(first, model))
+        wait()  # for the one process that writes
+        if done := skip_finished(items, part): report["rows scored before"] = done
+        wait()  # all have read what was done
+        for chunk in chunks(items, 8*batch_size*step):
+            rows = scored(chunk, model, batch_size, share_prompt, report)
+            report["rows scored"] += len(chunk)
+            if number: continue
+            with open(part, "a", encoding="utf8") as file:
+                for row in rows: file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if not number: finish(part, out)
     return report
 
 # %% ../nbs/15_use_it.ipynb #bfae2f07
@@ -362,11 +400,14 @@ def in_file(error: Exception, path: str | Path, rankings: list) -> DataError:
 
 # %% ../nbs/15_use_it.ipynb #100df352
 def check_evaluation_dir(folder: Path, overwrite: bool):
-    "DataError if the folder is taken"
-    if overwrite or not folder.exists(): return
-    if folder.is_dir() and not any(folder.iterdir()): return
-    raise DataError(f"{folder} exists and is not empty: choose another "
-                    "--output_dir, or pass --overwrite")
+    "DataError if the folder is taken; one that a killed call left unfinished is not"
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file; output_dir must be a folder")
+    stopped = (folder/LOCK).is_file()  # the lock of a call that came to no end
+    ours = {folder/f"evaluation.{x}" for x in ("json", "md", "png")} if stopped else {}
+    if is_taken(folder, ours) and not overwrite:
+        raise DataError(f"{folder} exists and is not empty: choose another "
+                        "--output_dir, or pass --overwrite")
 
 def differences(
     compared: dict,  # from `compare`
@@ -396,10 +437,8 @@ def save_evaluation(
     names: list,  # of its models
     folder: Path,
 ):
-    "Write evaluation.json, evaluation.md and evaluation.png"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(results, folder/"evaluation.json")
-    sections = [f"## Reward model {name}\n\n{to_markdown(results[part])}"
+    "Write evaluation.png, evaluation.md and evaluation.json, the last of them last"
+    sections = [f"## Reward model {in_markdown(name)}\n\n{to_markdown(results[part])}"
                 for name, part in zip(names, ("evaluation", "against"))]
     if "difference" in results:
         sections.append(f"## Paired difference\n\n{differences(results['difference'])}")
@@ -410,8 +449,13 @@ def save_evaluation(
             f"rankings. Correlation of rewards with length: {found['correlation']:.3f} "
             f"before, {found['correlation_with_penalty']:.3f} after. Differences, with "
             f"less without:\n\n{differences(found['difference'])}")
-    (folder/"evaluation.md").write_text("\n\n".join(sections)+"\n", encoding="utf8")
-    plot_evaluation(results["evaluation"], folder/"evaluation.png")
+    with (replaced(folder/"evaluation.json") as numbers,
+          replaced(folder/"evaluation.md") as text,
+          replaced(folder/"evaluation.png", "xb") as picture):
+        numbers.write(json.dumps(results, indent=1) + "\n")
+        text.write("\n\n".join(sections) + "\n")
+        plot_evaluation(results["evaluation"], picture)
+        (folder/"evaluation.json").unlink(missing_ok=True)  # no longer true
 
 # %% ../nbs/15_use_it.ipynb #15d1da20
 def evaluate_file(
@@ -505,5 +549,7 @@ def evaluate_file(
     if against is not None:
         results |= dict(against=evaluations[1], difference=compare(rankings, *rewards))
     if fitted: results["length"] = fitted
-    save_evaluation(results, [getattr(x, "name_or_path", x) for x in given], folder)
+    names = [getattr(x, "name_or_path", x) for x in given]
+    with claimed(folder, folder=True):
+        save_evaluation(results, names, folder)
     return results

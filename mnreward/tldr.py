@@ -6,17 +6,16 @@
 __all__ = ['hub', 'presets', 'shapes', 'lengths', 'amounts', 'cards', 'post_row', 'has_splits', 'load_posts', 'drop_compared',
            'load_comparisons', 'divide', 'is_news', 'by_split', 'Preset', 'choose_preset', 'make_tiny', 'stage_options',
            'fit_reward', 'is_main', 'wait_for_all', 'reward_tokens', 'shift_rewards', 'some_left', 'evaluate_sets',
-           'summary_table', 'stage', 'claim_folder', 'fingerprint', 'sample_of', 'read_data', 'for_the_curve',
-           'replicate', 'sources', 'first_model', 'write_report', 'as_markdown', 'model_config', 'language_model',
+           'summary_table', 'stage', 'claim_folder', 'sample_of', 'read_data', 'for_the_curve', 'replicate',
+           'run_stages', 'sources', 'first_model', 'write_report', 'as_markdown', 'model_config', 'language_model',
            'reward_model', 'made_ready', 'count_operations', 'count_weights', 'memory_needed', 'plan',
-           'seconds_of_step', 'measure', 'summary_step', 'check_room']
+           'seconds_of_step', 'measure', 'summary_step', 'check_room', 'seconds_to_measure']
 
 # %% ../nbs/19_tldr.ipynb #dd8a2ee0
 import gc, json, os, time
 from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
-from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
@@ -30,8 +29,8 @@ from .bench import attention_for, batches_of, bench_configs, bench_items
 from .bench import bench_optimizer, bench_tokenizer, count_cells, peaks
 from .bench import wait_for_device
 from .evaluation import compare, evaluate, longer_wins, to_markdown
-from .files import data_files, describe_run, files_by_split, load_rankings
-from .files import source_rows, write_json, write_text
+from .files import LOCK, claimed, describe_run, files_by_split, fingerprint
+from .files import load_rankings, source_rows, write_json, write_text
 from .judgements import TLDR, post_prompt
 from .model import Model, shared_rewards, state_of_processes, world
 from .rankings import DataError, check_ranking, check_text, drop_prompts_of
@@ -40,7 +39,7 @@ from .scoring import answerable, load_reward_model
 from .sft import autocast, fine_tune, remove_checkpoints
 from .sharing import states_at_ends
 from .synthetic import llama_config, t5_config, word_tokenizer
-from .training import Interrupted, add_counts, check_pairs, has_bf16
+from .training import Interrupted, add_counts, check_pairs, check_seed, has_bf16
 from .training import last_checkpoint, nearest, step_loss, train, user_mistakes
 
 # %% ../nbs/19_tldr.ipynb #7a4c57c6
@@ -154,9 +153,7 @@ def divide(
 def _splits_of(ranking):
     "The names of the splits that its judgements have"
     metadata = ranking.get("metadata") or {}
-    judgements = metadata.get("judgements")
-    judgements = judgements if isinstance(judgements, list) else []
-    names = [j.get("split") for j in judgements if isinstance(j, dict)]
+    names = [j.get("split") for j in metadata.get("judgements", [])]
     text = "+".join(str(x) for x in [*names, metadata.get("split")] if x)
     return {*text.split("+")} - {""}
 
@@ -420,10 +417,8 @@ def claim_folder(
 ):
     "Store the options of the folder; DataError: it was made with others"
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file; output_dir must be a folder")
     file = folder/"settings.json"
-    there = {p.name for p in folder.iterdir()} if folder.exists() else set()
+    there = {p.name for p in folder.iterdir()} - {LOCK} if folder.exists() else set()
     if there and not file.exists():
         raise DataError(f"{folder} exists and is not of this recipe: choose another "
                         "output_dir")
@@ -436,20 +431,6 @@ def claim_folder(
         if made.get(name) != value:
             raise DataError(f"{folder} was made with {name} {made.get(name)!r}, not "
                             f"{value!r}: choose another output_dir, or remove it")
-
-def fingerprint(
-    source,  # file, folder, or Hub name
-):  # 16 hexadecimal digits; None: not on this disk
-    "Of the names and bytes of a source's files"
-    if not source or not Path(source).exists(): return None
-    path, digest = Path(source), sha256()
-    inside = [] if path.is_file() else sorted(path.rglob("*.arrow")) or sorted(
-        sum(files_by_split(path).values(), []))
-    for file in inside or data_files(path):
-        digest.update(f"{file.relative_to(path)}\0".encode())
-        with open(file, "rb") as f:
-            while part := f.read(1 << 20): digest.update(part)
-    return digest.hexdigest()[:16]
 
 # %% ../nbs/19_tldr.ipynb #24336e94
 def sample_of(
@@ -536,29 +517,39 @@ def replicate(
     """
     if limit is not None and limit < 4:
         raise DataError(f"limit is {limit}: the stages need at least 4 rows each")
-    if seed < 0: raise DataError("seed must be at least 0")
+    check_seed(seed)
     chosen = choose_preset(preset, **overrides)
     out, more = Path(output_dir), logging or {}
     if not is_main(): say = lambda line: None
     wanted = dict(preset=preset, **asdict(chosen), **sources(comparisons, posts, cnndm),
                   limit=limit, seed=seed)
     data = cache(lambda: read_data(wanted))
-    if is_main(): claim_folder(out, wanted, data)
-    wait_for_all()
-    found = dict(
-        sft_stage=stage(out, "sft_stage", lambda: fine_tune(
-            first_model(out, chosen, data(), seed), data()["posts"],
+    with claimed(out, folder=True):
+        if is_main(): claim_folder(out, wanted, data)
+        wait_for_all()
+        found = run_stages(out, chosen, data, seed, say, more)
+        return write_report(out, wanted, found)
+
+def run_stages(out, preset, data, seed, say, logging) -> dict:
+    "What each stage found: of those that are finished, what they stored"
+    def sft_stage():
+        found = fine_tune(
+            first_model(out, preset, data(), seed), data()["posts"],
             data()["references"], out/"sft", seed=seed,
-            **stage_options(chosen, chosen.sft_learning_rate, **more)
-            ) | dict(read=data()["report"]), say),
-        reward_stage=stage(out, "reward_stage", lambda: fit_reward(
-            out/"sft", data()["rankings"], data()["curve"], out/"reward", chosen, seed,
-            **more), say),
-        shift_stage=stage(out, "shift_stage", lambda: shift_rewards(
-            out/"reward", data()["references"]), say),
-        evaluation_stage=stage(out, "evaluation_stage", lambda: dict(
-            sets=evaluate_sets(out/"reward", data()["sets"], bf16=chosen.bf16)), say))
-    return write_report(out, wanted, found)
+            **stage_options(preset, preset.sft_learning_rate, **logging))
+        return found | dict(read=data()["report"])
+
+    def reward_stage():
+        return fit_reward(out/"sft", data()["rankings"], data()["curve"], out/"reward",
+                          preset, seed, **logging)
+
+    def shift_stage(): return shift_rewards(out/"reward", data()["references"])
+
+    def evaluation_stage():
+        return dict(sets=evaluate_sets(out/"reward", data()["sets"], bf16=preset.bf16))
+
+    stages = sft_stage, reward_stage, shift_stage, evaluation_stage
+    return {run.__name__: stage(out, run.__name__, run, say) for run in stages}
 
 def sources(comparisons=None, posts=None, cnndm=None) -> dict:
     "Names of the data, and fingerprints of those on this disk"
@@ -858,3 +849,16 @@ def check_room(preset, **overrides):
     if need > room / 1e9:
         raise DataError(f"not measured: {preset} needs about {need:.0f} GB, and "
                         f"{room/1e9:.0f} GB are free here")
+
+# %% ../nbs/19_tldr.ipynb #439b21c4
+def seconds_to_measure(p: dict, prompts: int, repeats: int = 3) -> float:
+    "About how long `measure` takes on this processor, from a plan and one product"
+    x, times = torch.rand(1024, 1024), []
+    for _ in range(4):
+        start = time.perf_counter()
+        x @ x
+        times.append(time.perf_counter() - start)
+    rate = 0.5 * 2 * 1024**3 / min(times)  # training reaches about half of it
+    sft, reward = p["flop"]["sft"], p["flop"]["reward"]
+    each = sft / amounts["posts"] + reward / amounts["comparisons"]
+    return (repeats + 1) * prompts * each / rate

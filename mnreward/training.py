@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['defaults', 'SIGNALS', 'card', 'elsewhere', 'step_weight', 'sampler_for', 'Epochs', 'refuse', 'check_engine',
            'shard_head', 'reward_histograms', 'log_histograms', 'loss_function', 'step_loss', 'RankingTrainer',
-           'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'training_arguments', 'StopAtStep', 'Interrupted',
-           'unfinished', 'checkpoints', 'last_checkpoint', 'check_output_dir', 'choose_loss', 'rankings_for_loss',
-           'half_ties', 'AdapterOptions', 'train', 'read_data', 'check_pairs', 'add_counts', 'user_mistakes',
-           'load_model', 'check_checkpoint', 'set_max_length', 'tokenize_both', 'check_tokens', 'check_steps',
-           'log_line', 'LogLines', 'BarOnly', 'with_readable_log', 'is_finished', 'run_training', 'save_results',
-           'penalise_length', 'upload', 'training_record', 'plot_curves', 'origin_of', 'card_head', 'model_card']
+           'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'check_seed', 'check_metric', 'training_arguments',
+           'StopAtStep', 'Interrupted', 'unfinished', 'checkpoints', 'last_checkpoint', 'check_output_dir',
+           'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data', 'check_pairs',
+           'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length', 'tokenize_both',
+           'check_tokens', 'check_steps', 'log_line', 'LogLines', 'BarOnly', 'with_readable_log', 'is_finished',
+           'run_training', 'save_results', 'penalise_length', 'upload', 'training_record', 'plot_curves', 'origin_of',
+           'card_head', 'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
 import difflib, json, math, os, platform, re, shutil, signal, sys, threading, time
@@ -37,14 +38,15 @@ from transformers.utils import cached_file
 from .backbone import has_adapters, longest_row
 from .collate import RankingSampler
 from .evaluation import evaluate, length_penalty, to_markdown, trainer_metrics
-from .files import load_rankings, print_counts, write_json, write_text
+from .files import LOCK, claimed, is_taken, load_rankings, print_counts
+from .files import replaced, write_json, write_text
 from .listwise import LOSSES, is_ranking, pick_best, plackett_luce
 from .listwise import tied_wins, with_centring
 from .loss import kwise_loss, prompt_weights
 from .model import Model, RewardOutput, is_reward_model, rewards_to_grid
 from .model import set_truncation_side, shared_rewards, world
-from .rankings import DataError, drop_prompts_of, is_usable
-from .rankings import share_one_prompt, split_by_prompt, wins_of
+from .rankings import DataError, drop_prompts_of, in_markdown, is_usable
+from .rankings import is_whole, share_one_prompt, split_by_prompt, wins_of
 from .sharing import asked_for, fast_attention
 
 # %% ../nbs/14_train.ipynb #e5e1dd6c
@@ -412,7 +414,8 @@ def with_defaults(
     "Defaults that contradict what was asked for give way"
     o = {**defaults, **options}
     def follows(given, default): return given in options and default not in options
-    if follows("lr_scheduler_type", "lr_scheduler_kwargs"):
+    if (follows("lr_scheduler_type", "lr_scheduler_kwargs")
+            and o["lr_scheduler_type"] != defaults["lr_scheduler_type"]):
         o.pop("lr_scheduler_kwargs")  # cosine's floor
     if follows("metric_for_best_model", "greater_is_better"):
         o.pop("greater_is_better")  # Trainer knows by the name
@@ -428,6 +431,19 @@ def with_defaults(
     return o
 
 # %% ../nbs/14_train.ipynb #af19f1d5
+def check_seed(seed, name="seed"):
+    "DataError for a seed that a random generator does not take"
+    if seed is not None and not (is_whole(seed) and 0 <= seed < 2**32):
+        raise DataError(f"{name} is {seed!r:.40}: write a whole number from 0 to "
+                        "2**32 - 1")
+
+def check_metric(name):
+    "DataError for the name of a metric that no validation gives"
+    known = ["loss", "accuracy", "prompt_accuracy", "log_loss"]
+    if str(name).removeprefix("eval_") not in known:
+        raise DataError(f"metric_for_best_model is {name!r:.40}: use one of "
+                        f"{', '.join(known)}")
+
 def training_arguments(
     output_dir,  # folder for checkpoints and the final model
     prompts_per_step=64,  # prompts an optimiser step sees, on all devices
@@ -444,7 +460,8 @@ def training_arguments(
     by_deepspeed = o.get("deepspeed") or os.environ.get("ACCELERATE_USE_DEEPSPEED")
     o.setdefault("bf16", has_bf16() and not o.get("fp16")
                  and not o.get("use_cpu") and not by_deepspeed)  # whose config says
-    if o.get("seed", 0) < 0: raise DataError("seed must be at least 0")
+    for name in "seed", "data_seed": check_seed(o.get(name), name)
+    if o["load_best_model_at_end"]: check_metric(o["metric_for_best_model"])
     try: args = TrainingArguments(str(output_dir), **o)
     except (ValueError, TypeError, ImportError) as e:
         raise DataError(str(e)) from e
@@ -458,6 +475,7 @@ SIGNALS = signal.SIGINT, signal.SIGTERM, *(
 class StopAtStep(TrainerCallback):
     "While entered: Ctrl-C, SIGTERM or SIGHUP ends training after a saved step"
     asked, stopped = None, False  # when the first came; has training ended for it?
+    begun = False  # has a step ended?
 
     def __enter__(self):
         self.old = {}
@@ -477,7 +495,7 @@ class StopAtStep(TrainerCallback):
             raise KeyboardInterrupt  # torchrun hands the first one on a second time
 
     def on_step_end(self, args, state, control, **kwargs):
-        self.stopped = self.asked is not None
+        self.begun, self.stopped = True, self.asked is not None
         if world()[0] > 1:  # all stop at the same step
             asked = torch.tensor(float(self.stopped), device=args.device)
             self.stopped = reduce(asked, "sum").item() > 0
@@ -557,7 +575,7 @@ def check_output_dir(
         if fault := unfinished(checkpoint):
             raise DataError(f"cannot resume from {checkpoint}: {fault}")
         return str(checkpoint)
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
+    if is_taken(path) and not overwrite:
         raise DataError(
             f"{path} exists and is not empty: choose another output_dir, "
             "pass overwrite (--overwrite), or resume "
@@ -813,11 +831,13 @@ def train(
         raise DataError("merge_lora: weights that lie in pieces cannot take adapters "
                         "up; afterwards Model.from_pretrained(output_dir)."
                         "merge_adapters() puts them into the whole ones")
-    run_training(trainer, resume, overwrite)
-    if merge_lora: model.merge_adapters()
     valid = [valid[x.row] for x in valid_set or ()]  # less what was dropped
-    return save_results(trainer, valid, report, unlike, share_prompt, origin,
-                        rankings if length_penalty else ())
+    with claimed(output_dir, folder=True):
+        check_output_dir(output_dir, overwrite, resume)  # another may just have ended
+        run_training(trainer, resume, overwrite)
+        if merge_lora: model.merge_adapters()
+        return save_results(trainer, valid, report, unlike, share_prompt, origin,
+                            rankings if length_penalty else ())
 
 # %% ../nbs/14_train.ipynb #3b38e005
 def read_data(
@@ -892,6 +912,8 @@ def load_model(
         raise DataError("max_ranks_per_batch must be at least 2: a pair needs two")
     set_seed(seed)
     if not isinstance(model, Model):
+        if not str(model).strip():
+            raise DataError("model is empty: name a folder, or a model on the Hub")
         how = dict(quantization_config=_four_bits()) if load_in_4bit else {}
         try:
             if is_reward_model(model):
@@ -900,6 +922,9 @@ def load_model(
                 model = Model.from_backbone(model, max_ranks_per_batch,
                                             use_decoder=use_decoder, **how)
         except (ValueError, OSError) as e: raise DataError(str(e)) from e
+        except Exception as e:  # a library's, on what it found in the folder
+            raise DataError(f"{model}: cannot be loaded as a model "
+                            f"({type(e).__name__}: {e})") from e
     if use_decoder and model.config.family != "encoder-decoder":
         raise DataError("use_decoder: this reward model was made without one")
     model.config.max_ranks_per_batch = max_ranks_per_batch
@@ -1065,10 +1090,14 @@ def run_training(
     if clear and not resume and trainer.is_world_process_zero():
         for old in checkpoints(trainer.args.output_dir): shutil.rmtree(old)
     if resume and is_finished(trainer, resume): return trainer
-    with StopAtStep() as stop, user_mistakes(ImportError):
+    with StopAtStep() as stop:
         trainer.add_callback(stop)
         with_readable_log(trainer)
-        trainer.train(resume_from_checkpoint=resume)
+        try: trainer.train(resume_from_checkpoint=resume)
+        except (ValueError, TypeError, KeyError, AttributeError, ImportError) as e:
+            if stop.begun or isinstance(e, DataError): raise
+            raise DataError("training cannot begin with these options: "
+                            f"{type(e).__name__}: {e}") from e
     at, last = trainer.state.global_step, trainer.state.max_steps
     if stop.stopped and at < last:
         raise Interrupted(
@@ -1125,7 +1154,7 @@ def upload(
     "Send the folder to hub_model_id, without checkpoints"
     upload_folder(repo_id=trainer.hub_model_id, folder_path=folder,
                   token=trainer.args.hub_token, revision=trainer.args.hub_revision,
-                  ignore_patterns=["checkpoint-*", "runs/*"],
+                  ignore_patterns=["checkpoint-*", "runs/*", LOCK],
                   commit_message="A reward model")
 
 # %% ../nbs/14_train.ipynb #01a1ab99
@@ -1170,7 +1199,7 @@ def plot_curves(
     top.set_ylabel("loss (nats)")
     low.set(xlabel="optimiser step", ylabel="pair accuracy, held out")
     for ax in top, low: ax.legend(fontsize=9)
-    fig.savefig(path)
+    with replaced(path, "xb") as file: fig.savefig(file, format="png")
 
 # %% ../nbs/14_train.ipynb #3a0a99d6
 card = """---
@@ -1262,7 +1291,9 @@ def model_card(
     metrics, # as in metrics.json
 ) -> str:
     "Markdown for the folder's README.md"
-    def listed(d): return "\n".join(f"- {k}: {v}" for k, v in d.items())
+    def listed(d):
+        def words(v): return in_markdown(v) if isinstance(v, str) else v
+        return "\n".join(f"- {in_markdown(k)}: {words(v)}" for k, v in d.items())
     counts = {**metrics["data"],
               "rows trained on": metrics["training_rows"],
               "rows held out": metrics["validation_rows"]}
