@@ -697,8 +697,7 @@ def claimed(
     finally:
         file.unlink(missing_ok=True)
         os.close(fd)
-        if made:
-            with suppress(OSError): path.rmdir()  # if nothing was written
+        if made and not any(path.iterdir()): path.rmdir()  # nothing was written
 
 def is_taken(
     folder,   # Path

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['defaults', 'SIGNALS', 'card', 'elsewhere', 'step_weight', 'sampler_for', 'Epochs', 'refuse', 'check_engine',
-           'shard_head', 'reward_histograms', 'log_histograms', 'loss_function', 'step_loss', 'RankingTrainer',
-           'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'check_seed', 'check_metric', 'training_arguments',
-           'StopAtStep', 'Interrupted', 'unfinished', 'checkpoints', 'last_checkpoint', 'check_output_dir',
-           'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data', 'check_pairs',
-           'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length', 'tokenize_both',
-           'check_tokens', 'check_steps', 'log_line', 'LogLines', 'BarOnly', 'with_readable_log', 'is_finished',
-           'run_training', 'save_results', 'penalise_length', 'upload', 'training_record', 'plot_curves', 'origin_of',
-           'card_head', 'model_card']
+           'shard_head', 'reward_histograms', 'log_histograms', 'loss_function', 'step_loss', 'said_in_a_line',
+           'RankingTrainer', 'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'check_seed', 'check_metric',
+           'training_arguments', 'StopAtStep', 'Interrupted', 'unfinished', 'checkpoints', 'last_checkpoint',
+           'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data',
+           'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length',
+           'tokenize_both', 'check_tokens', 'check_steps', 'log_line', 'LogLines', 'BarOnly', 'with_readable_log',
+           'is_finished', 'run_training', 'save_results', 'penalise_length', 'upload', 'training_record', 'plot_curves',
+           'origin_of', 'card_head', 'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
 import difflib, json, math, os, platform, re, shutil, signal, sys, threading, time
@@ -29,6 +29,7 @@ import numpy as np, torch, transformers
 from accelerate.utils import reduce
 from huggingface_hub import EvalResult, ModelCardData, upload_folder
 from huggingface_hub.repocard import metadata_load
+from safetensors import SafetensorError
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 from transformers import TrainerState, TrainingArguments, set_seed
@@ -190,6 +191,18 @@ def step_loss(
     n = torch.as_tensor(n, device=total.device)
     return RewardOutput(total / n.masked_fill(n == 0, 1), grid)
 
+@contextmanager
+def said_in_a_line(
+    folder,  # of a checkpoint or a model
+):
+    "OSError, one line, where it cannot be written: safetensors and torch say more"
+    try: yield
+    except (OSError, RuntimeError, SafetensorError) as e:
+        why = getattr(e, "strerror", None) or f"{type(e).__name__}: {e}"
+        raise OSError(f"{folder} could not be written: is the disk full? What stood "
+                      "there before stays; with room again, go on with "
+                      f"resume_from_checkpoint=True ({why})") from e
+
 class RankingTrainer(Trainer):
     """transformers' Trainer for a `Model`: all prompts of a step weigh the same.
 
@@ -287,8 +300,10 @@ class RankingTrainer(Trainer):
     def _save_checkpoint(self, model, trial):
         "Make the folder first: Trainer takes one that is there for the best"
         folder = f"checkpoint-{self.state.global_step}"  # sharded weights come later
-        Path(self._get_output_dir(trial), folder).mkdir(parents=True, exist_ok=True)
-        super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial), folder)
+        with said_in_a_line(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            super()._save_checkpoint(model, trial)
 
     def _save(self, output_dir=None, state_dict=None):
         "Write a checkpoint, but none of weights that are no numbers"
@@ -308,7 +323,7 @@ class RankingTrainer(Trainer):
         "Write the model, on every process; give it back whole, in evaluation mode"
         plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
         if plugin is not None: plugin.set_state_dict_type("FULL_STATE_DICT")
-        self.save_model(str(folder), _internal_call=True)
+        with said_in_a_line(folder): self.save_model(str(folder), _internal_call=True)
         if self.args.should_save: Path(folder, "training_args.bin").unlink()
         model = self.accelerator.unwrap_model(self.model)
         if plugin is not None or self.is_deepspeed_enabled:  # its weights lie in pieces
