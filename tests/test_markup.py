@@ -1,7 +1,6 @@
 "Names from data and models are words in a report and on a terminal, never markup or control codes"
 import json, re
 import pytest
-from mnreward.evaluation import evaluate, to_markdown
 from mnreward.scoring import evaluate_file
 
 EVIL = ["<script>alert(1)</script>", "# heading", "a\n\n# heading", "![x](http://e.example/x.png)", "[x](javascript:1)", "**b**", "`c`", "a|b", "\x1b[31mred\x1b[0m", "$\\frac{$", "\u202eevil", "_em_", "&lt;", "a\rb", "x" * 5000]

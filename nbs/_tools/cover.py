@@ -40,7 +40,7 @@ def main():
     p.add_argument("--out", type=Path)
     p.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     a = p.parse_args()
-    if a.one: return run_chapter(a.one)
+    if a.one: return run_chapter(a.one.resolve())
     data = here.parents[1]/".coverage"
     options = ["--parallel-mode", f"--data-file={data}", f"--source={here.parents[1] / 'mnreward'}"]
     failed = []
