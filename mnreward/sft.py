@@ -22,7 +22,7 @@ from .model import TOKENS
 from .rankings import DataError
 from .tokens import RankingDataset
 from .training import Interrupted, StopAtStep, checkpoints, has_bf16
-from .training import last_checkpoint, sampler_for
+from .training import is_finished, last_checkpoint, sampler_for
 from .training import training_arguments, user_mistakes
 
 # %% ../nbs/18_sft.ipynb #fcc42bae
@@ -134,11 +134,12 @@ def resume_training(
     "Train, from the last checkpoint if there is one; Interrupted: Ctrl-C"
     folder = Path(trainer.args.output_dir)
     last = last_checkpoint(folder)
+    if last and is_finished(trainer, last): return True
     with StopAtStep() as stop, user_mistakes(ImportError):
         trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=last and str(last))
     at, end = trainer.state.global_step, trainer.state.max_steps
-    if stop.stopped and at < end:
+    if stop.stopped:
         raise Interrupted(f"stopped after step {at} of {end}; the same call goes on "
                           "from there")
     return last is not None

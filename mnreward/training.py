@@ -233,6 +233,8 @@ class RankingTrainer(Trainer):
         Arguments that would optimise something else; a loss that is none; a
         prompt that cannot be shared though it was asked for.
     """
+    stop_asked = False  # by a signal that came in the last step
+
     def __init__(self, model: Model, args: TrainingArguments | None = None,
                  train_dataset=None, eval_dataset=None, *,
                  loss: str | Callable = "kwise", margins: bool = False,
@@ -851,8 +853,12 @@ def train(
         check_output_dir(output_dir, overwrite, resume)  # another may just have ended
         run_training(trainer, resume, overwrite)
         if merge_lora: model.merge_adapters()
-        return save_results(trainer, valid, report, unlike, share_prompt, origin,
-                            rankings if length_penalty else ())
+        model = save_results(trainer, valid, report, unlike, share_prompt, origin,
+                             rankings if length_penalty else ())
+    if trainer.stop_asked:  # in the last step: whoever calls is to stop as well
+        raise Interrupted(f"training was at its end: saved in {output_dir}; the same "
+                          "call goes on from there")
+    return model
 
 # %% ../nbs/14_train.ipynb #3b38e005
 def read_data(
@@ -1120,6 +1126,7 @@ def run_training(
             f"{last_checkpoint(trainer.args.output_dir)}. To go on: the "
             "same call with resume_from_checkpoint=True "
             "(--resume_from_checkpoint True)")
+    trainer.stop_asked = stop.stopped or world()[0] == 1 and stop.asked is not None
     return trainer
 
 # %% ../nbs/14_train.ipynb #75d559f0

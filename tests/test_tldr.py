@@ -195,7 +195,7 @@ def test_an_interrupted_recipe_ends_as_an_undisturbed_one(tmp_path, files, monke
                                                say=(said or []).append)
     whole, real = run("whole"), training.StopAtStep.on_step_end
     def stop(self, args, state, control, **kwargs):
-        self.asked = state.global_step == 1
+        self.asked = 1. if state.global_step == 1 else None
         return real(self, args, state, control)
     monkeypatch.setattr(training.StopAtStep, "on_step_end", stop)
     for folder in "sft", "reward":
@@ -204,7 +204,7 @@ def test_an_interrupted_recipe_ends_as_an_undisturbed_one(tmp_path, files, monke
         monkeypatch.setattr(training.StopAtStep, "on_step_end", real)
         if folder == "sft":  # let stage 1 end, and stop stage 2
             def second(self, args, state, control, **kwargs):
-                self.asked = state.global_step == 1 and "reward" in str(args.output_dir)
+                self.asked = 1. if state.global_step == 1 and "reward" in str(args.output_dir) else None
                 return real(self, args, state, control)
             monkeypatch.setattr(training.StopAtStep, "on_step_end", second)
     cut = run("cut")
@@ -214,6 +214,27 @@ def test_an_interrupted_recipe_ends_as_an_undisturbed_one(tmp_path, files, monke
         torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-5, msg=k)
     assert a.config.reward_shift == pytest.approx(b.config.reward_shift, abs=1e-4)
     assert not [*tmp_path.rglob("checkpoint-*")]
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_stop_in_the_last_step_of_a_stage_stops_the_stages_after_it(tmp_path, files, monkeypatch):
+    from mnreward import Model, training
+    from mnreward.tldr import replicate
+    import torch
+    quiet = dict(disable_tqdm=True, logging_strategy="no")
+    def run(name): return replicate("tiny", tmp_path/name, **paths(files), logging=quiet, say=lambda line: None)
+    whole, real = run("whole"), training.StopAtStep.on_step_end
+    for folder in "sft", "reward":
+        def last(self, args, state, control, **kwargs):
+            if state.global_step == state.max_steps and folder in str(args.output_dir): self.asked = 1.
+            return real(self, args, state, control)
+        monkeypatch.setattr(training.StopAtStep, "on_step_end", last)
+        with pytest.raises(KeyboardInterrupt, match="the same call goes on"): run("cut")
+        monkeypatch.setattr(training.StopAtStep, "on_step_end", real)
+        assert not (tmp_path/f"cut/{folder}_stage.json").exists()
+    cut = run("cut")
+    a, b = (Model.from_pretrained(tmp_path/x/"reward").state_dict() for x in ("whole", "cut"))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert cut["stages"]["sft_stage"]["steps"] == whole["stages"]["sft_stage"]["steps"]
 
 @peft
 def test_with_lora_the_saved_reward_model_is_ordinary_and_little_has_moved(tmp_path, files):
