@@ -97,7 +97,8 @@ def test_a_bad_row_in_score_keeps_the_rows_before_it(tmp_path, mnreward, reward_
     src.write_text("\n".join([*lines[:7], '{"prompt": "no completions"}', *lines[7:]])+"\n")
     rc, _, err = mnreward("score", src, "--model", reward_model, "--out", out)
     assert rc == 2 and "row 8" in err and not out.exists(), err
-    assert len(Path(f"{out}.partial").read_text().splitlines()) == 7
+    first, *kept = Path(f"{out}.partial").read_text().splitlines()
+    assert "mnreward score" in json.loads(first) and len(kept) == 7  # the first line says what it was made from
     rc, text, err = mnreward("score", src, "--model", reward_model, "--out", out, "--skip-bad-rows")
     assert rc == 0, err
     assert len(out.read_text().splitlines()) == len(rows) and not Path(f"{out}.partial").exists()

@@ -38,7 +38,8 @@ def test_two_processes_score_what_one_scores_in_the_same_order_and_go_on(tmp_pat
     one, two = read("one.jsonl"), read("two.jsonl")
     assert len(two) == 120 and [r["prompt"] for r in one] == [r["prompt"] for r in two]
     for a, b in zip(one, two): assert a["rewards"] == pytest.approx(b["rewards"], abs=1e-5)
-    (tmp_path/"again.jsonl.partial").write_text("".join(json.dumps(r) + "\n" for r in one[:50]))
+    (tmp_path/"y.jsonl").write_text("".join(json.dumps(r) + "\n" for r in [*many[:50], dict(prompt="no completions")]))
+    assert mnreward("score", tmp_path/"y.jsonl", "--model", reward_model, "--out", tmp_path/"again.jsonl")[0] == 2
     text = two_processes(command, "score", tmp_path/"x.jsonl", "--model", reward_model, "--out", tmp_path/"again.jsonl", "--batch_size", 4)
     assert "50  rows scored before" in text and "70  rows scored" in text
     assert [r["prompt"] for r in read("again.jsonl")] == [r["prompt"] for r in one]

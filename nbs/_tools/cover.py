@@ -1,6 +1,6 @@
 """Run the tests of chapters against the exported modules, and say which lines of these no test reaches.
 
-usage: cover.py [--out FILE] [CHAPTER ...]
+usage: cover.py [--data FILE] [CHAPTER ...], then coverage combine and coverage report
 
 A chapter exercises its own definitions. Here each exported cell is left out, and the names that it defines are
 imported from the module in its stead: what is measured, and tested, is the module.
@@ -37,12 +37,11 @@ def run_chapter(notebook):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("chapters", nargs="*")
-    p.add_argument("--out", type=Path)
+    p.add_argument("--data", type=Path, default=here.parents[1]/".coverage", help="where coverage keeps what it saw")
     p.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.one: return run_chapter(a.one.resolve())
-    data = here.parents[1]/".coverage"
-    options = ["--parallel-mode", f"--data-file={data}", f"--source={here.parents[1] / 'mnreward'}"]
+    options = ["--parallel-mode", f"--data-file={a.data}", f"--source={here.parents[1] / 'mnreward'}"]
     failed = []
     for notebook in sorted(here.parent.glob("[0-9]*.ipynb")):
         if a.chapters and not any(notebook.name.startswith(x) for x in a.chapters): continue

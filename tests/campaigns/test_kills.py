@@ -71,7 +71,7 @@ def go_on(forked, words, again):
     if again != words and done.status == 2 and "nothing to resume" in done.text: done = forked(*words, "--overwrite")
     return done
 
-SIZES = {"score": (4, 400), "rankings": (4, 400), "evaluate": (4, 400), "train": (2, 400), "train --lora_rank": (1, 400), "tldr": (0, 40)}
+SIZES = {"score": (4, 400), "rankings": (4, 400), "evaluate": (4, 400), "train": (1, 400), "train --lora_rank": (0, 400), "tldr": (0, 40)}
 
 @pytest.mark.parametrize("name", SIZES)
 @sizes(0, 1)
