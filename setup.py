@@ -26,7 +26,7 @@ setup(
     url=cfg["git_url"],
     packages=find_packages(include=["mnreward", "mnreward.*"]),
     include_package_data=True,
-    package_data={"mnreward": ["*.json", "py.typed"]},
+    package_data={"mnreward": ["*.json", "*.mplstyle", "py.typed", "results/*.json"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

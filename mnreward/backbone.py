@@ -6,8 +6,9 @@
 __all__ = ['token_positions', 'backbone_family', 'family_of', 'build_backbone', 'bare_backbone', 'set_dropout', 'takes_positions',
            'takes_token_types', 'first_position', 'backbone_inputs', 'hidden_states', 'hidden_size', 'longest_row',
            'locate_model', 'hub_options', 'explained_loading', 'load_backbone', 'one_label', 'load_language_model',
-           'in_base', 'is_classifier', 'classifier_class', 'load_classifier', 'saved_tokenizer', 'separate_padding',
-           'with_padding', 'add_adapters', 'has_adapters', 'adapter_weights', 'set_adapter_weights', 'merge_adapters']
+           'in_base', 'is_classifier', 'classifier_class', 'load_classifier', 'load_tokenizer', 'check_tokenizer',
+           'separate_padding', 'with_padding', 'add_adapters', 'has_adapters', 'adapter_weights', 'set_adapter_weights',
+           'merge_adapters']
 
 # %% ../nbs/10_backbone.ipynb #d3606b2f
 import inspect, re, warnings
@@ -249,8 +250,9 @@ _HUB = ("revision", "token", "cache_dir", "local_files_only", "subfolder",
        "force_download", "trust_remote_code", "gguf_file")
 
 def hub_options(options):
-    "Those of the options of from_pretrained that say where to look."
-    return {k: v for k, v in options.items() if k in _HUB}
+    "Those of the options of from_pretrained that say where to look; no code is run"
+    given = {k: v for k, v in options.items() if k in _HUB}
+    return dict(trust_remote_code=False) | given
 
 @contextmanager
 def explained_loading(name, options):
@@ -323,11 +325,12 @@ def _load(name, class_of, dropout=0.0, gguf_file=None, new_head=False, **kwargs)
     cls, more = class_of(config)
     set_dropout(config, dropout)
     with explained_loading(name, hub):
-        tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+        tokenizer = load_tokenizer(name, hub)
         model = _load_weights(cls, name, new_head, config=config, **more, **kwargs)
     if gguf_file:  # a model that was read from GGUF cannot be saved
         loaded, model = model, _with_new_weights(cls, config, **more)
         model.load_state_dict(loaded.state_dict())
+    check_tokenizer(tokenizer, model, name)
     return model, tokenizer
 
 def _load_weights(cls, name, new_head, **kwargs):
@@ -386,12 +389,31 @@ def load_classifier(
         raise ValueError(f"{lost}: it is no complete reward model")
     return loaded
 
-def saved_tokenizer(name, hub):
-    "The tokenizer of a folder of ours, of the class that it was saved as."
-    plain = get_tokenizer_config(name, **hub).get("tokenizer_class") in (
+def load_tokenizer(name, hub, as_saved=False):
+    "A tokenizer; `as_saved`: of a folder of ours, of the class that it was saved as"
+    config = get_tokenizer_config(name, **hub)
+    extra = config.get("extra_ids") or 0
+    if type(extra) is not int or not 0 <= extra <= 10_000:
+        raise ValueError(f"extra_ids in its tokenizer_config.json is {extra!r}, not a "
+                         "count up to 10,000")
+    plain = as_saved and config.get("tokenizer_class") in (
         "TokenizersBackend", "PreTrainedTokenizerFast")
     cls = transformers.PreTrainedTokenizerFast if plain else AutoTokenizer
     return cls.from_pretrained(name, **hub)
+
+def check_tokenizer(tokenizer, model, name):
+    "ValueError: its settings are none, or it ends with a token that the model lacks"
+    longest = tokenizer.model_max_length
+    if type(longest) not in (int, float) or not longest > 0:
+        raise ValueError(f"{str(name)!r}: model_max_length in its tokenizer settings "
+                         f"is {longest!r}, not a number of tokens")
+    rows = model.get_input_embeddings().num_embeddings
+    for kind in "bos_token", "eos_token", "cls_token", "sep_token":
+        number = getattr(tokenizer, f"{kind}_id", None)
+        if number is not None and number >= rows:
+            raise ValueError(
+                f"{str(name)!r}: {kind} {getattr(tokenizer, kind)!r} is token "
+                f"{number} of its tokenizer, and the model has {rows:,}")
 
 def separate_padding(
     tokenizer,  # of a decoder, changed in place

@@ -348,9 +348,9 @@ def _distilabel(row, where):
                                     ("rating", "ratings")))
     return _rated(prompt, row["generations"], _floats(rating, where, "rating"))
 
-def _helpsteer2(row, where):
-    return dict(prompt=row["prompt"], ranked_outputs=[row["response"]],
-                scores=_floats([row["helpfulness"]], where, "helpfulness"))
+def _one_rated(row, where, completion, rating):
+    return dict(prompt=row["prompt"], ranked_outputs=[row[completion]],
+                scores=_floats([row[rating]], where, rating))
 
 def _votes(row, where, prompt, outputs, votes):
     "Answers, and (winner, loser) of several raters, who may disagree"
@@ -422,7 +422,10 @@ LAYOUTS = [Layout(name, tuple(columns.split()), read) for name, columns, read in
     ("HelpSteer2, preferences", "prompt response_1 response_2 preference_strength",
      lambda r, w: _pair(r, w, r["prompt"], r["response_1"], r["response_2"],
                         r["preference_strength"])),
-    ("HelpSteer2, ratings", "prompt response helpfulness", _helpsteer2),
+    ("HelpSteer2, ratings", "prompt response helpfulness",
+     lambda r, w: _one_rated(r, w, "response", "helpfulness")),
+    ("a rated completion a row", "prompt completion rating",
+     lambda r, w: _one_rated(r, w, "completion", "rating")),
     ("PKU-SafeRLHF", "prompt response_0 response_1 better_response_id",
      lambda r, w: _pair(r, w, r["prompt"], r["response_0"], r["response_1"],
                         {0: -1, 1: 1}.get(r["better_response_id"]))),

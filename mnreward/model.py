@@ -20,7 +20,7 @@ from accelerate.utils import gather_object
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_utils import set_zero3_state
 from transformers.utils import ModelOutput, cached_file, find_adapter_config_file
@@ -31,7 +31,8 @@ from .backbone import bare_backbone, build_backbone, classifier_class
 from .backbone import explained_loading, has_adapters, hidden_size
 from .backbone import hub_options, is_classifier, load_backbone
 from .backbone import load_classifier, locate_model, longest_row
-from .backbone import in_base, merge_adapters, one_label, saved_tokenizer
+from .backbone import check_tokenizer, in_base, load_tokenizer
+from .backbone import merge_adapters, one_label
 from .backbone import separate_padding, set_adapter_weights
 from .backbone import takes_token_types, with_padding
 from .collate import DataCollator
@@ -1003,11 +1004,12 @@ class Model(PreTrainedModel):
         with explained_loading(name, hub):
             model, info = super().from_pretrained(
                 name, *args, output_loading_info=True, **kwargs)
-            tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+            tokenizer = load_tokenizer(name, hub)
         if lost := sorted(info["missing_keys"]):
             raise ValueError(
                 f"{name!r} lacks weights ({', '.join(lost[:3])}): it is no "
                 "complete reward model, and no new ones are drawn")
+        check_tokenizer(tokenizer, model.backbone, name)
         model.tokenizer = with_padding(tokenizer)
         if model.config.family == "decoder":
             separate_padding(model.tokenizer, model.backbone)
@@ -1023,7 +1025,7 @@ class Model(PreTrainedModel):
             whole, pad = _is_whole(classifier), classifier.config.pad_token_id
             tokens = (_unread(tokenizer, pad) if not whole else {}) | (tokens or {})
             settings = dict(tokens=tokens)
-        else: tokenizer = saved_tokenizer(name, hub_options(kwargs))
+        else: tokenizer = load_tokenizer(name, hub_options(kwargs), as_saved=True)
         model = cls(classifier, tokenizer, max_ranks_per_batch, settings.pop("tokens"))
         for field, value in settings.items(): setattr(model.config, field, value)
         model.name_or_path = str(name)
@@ -1071,7 +1073,7 @@ class Model(PreTrainedModel):
         for field, value in (settings or {}).items(): setattr(self.config, field, value)
         if not Path(name, "tokenizer_config.json").is_file(): return
         with explained_loading(name, hub):
-            self.tokenizer = with_padding(saved_tokenizer(name, hub))
+            self.tokenizer = with_padding(load_tokenizer(name, hub, as_saved=True))
         if config is None and settings is None and self.config.family == "decoder":
             self.config.tokens |= _unread(self.tokenizer, self.tokenizer.pad_token_id)
 

@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['log_likelihood', 'reachable', 'groups', 'components', 'strong_components', 'check_wins', 'gap_kind', 'derivatives',
            'objective', 'maximise', 'groups_as_text', 'check_finite', 'check_reference', 'Fit', 'fit_bradley_terry',
-           'profile', 'bisect', 'profile_interval']
+           'profile', 'bisect', 'profile_interval', 'stored']
 
 # %% ../nbs/01_preferences.ipynb #cf5d59da
+import json
 from collections.abc import Sequence
+from importlib.resources import files
 from statistics import NormalDist
 from typing import NamedTuple
 import numpy as np
@@ -337,3 +339,11 @@ def profile_interval(
     low, high = (float(bisect(f, top, step, 1e-5 * min(error, 1)))
                  for step in (-error, error))
     return low, high
+
+# %% ../nbs/01_preferences.ipynb #c2dabfe7
+def stored(
+    name,  # of a file of results
+) -> dict:
+    "A measurement that the book tells of, as it was stored with the package."
+    path = files("mnreward").joinpath("results", name)
+    return json.loads(path.read_text(encoding="utf8"))

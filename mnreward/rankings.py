@@ -728,7 +728,7 @@ def _move(ranking, positions, report):
     else: return moved
     for name, values in metadata.items():
         if name == "judgements":
-            pairs = [(j["winner"], j["loser"], j) for j in values]
+            pairs = [(j.get("winner"), j.get("loser"), j) for j in values or []]
             metadata[name] = [
                 judgement | {"winner": i, "loser": j} for i, j, judgement in
                 _move_pairs(pairs, positions, report, "judgements")]

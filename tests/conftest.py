@@ -13,6 +13,13 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "slow" in item.keywords: item.add_marker(pytest.mark.skip(reason="slow: minutes; run with --slow"))
 
+def pytest_terminal_summary(terminalreporter):
+    "What tests measured beside passing"
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", []):
+                if name == "figures" and report.when == "call": terminalreporter.write_line(value)
+
 @pytest.fixture
 def mnreward():
     "Run a command in this process: (exit status, standard output, standard error)"

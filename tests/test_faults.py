@@ -165,3 +165,34 @@ def test_a_completion_too_long_to_score_can_be_left_out_of_an_evaluation(tmp_pat
     assert rc == 2 and "max_length" in err and not (tmp_path/"e").exists(), err
     rc, text, err = mnreward("evaluate", tmp_path/"x.json", "--model", reward_model, "--output_dir", tmp_path/"e", "--skip_bad_rows")
     assert rc == 0 and "1  rows dropped" in text, (text, err)
+
+@pytest.mark.parametrize("change, said", [
+    ({"model_max_length": "decoder"}, "model_max_length"),
+    ({"extra_ids": 10**12}, "extra_ids"),
+    ({"eos_token": "a token that the model lacks"}, "eos_token"),
+], ids=["length", "extra_ids", "eos"])
+def test_a_tokenizer_that_does_not_fit_its_model_exits_2(change, said, tmp_path, mnreward, reward_model, rankings):
+    import shutil
+    shutil.copytree(reward_model, tmp_path/"rm")
+    file = tmp_path/"rm/tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    rc, _, err = mnreward("score", rankings, "--model", tmp_path/"rm", "--out", tmp_path/"out.jsonl")
+    assert rc == 2 and said in err and len([x for x in err.splitlines() if x.startswith("mnreward:")]) == 1, err
+    assert not (tmp_path/"out.jsonl").exists()
+
+def test_code_in_a_folder_is_neither_run_nor_asked_about(tmp_path, mnreward, reward_model, rankings, monkeypatch):
+    import shutil
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked whether to run code"))
+    shutil.copytree(reward_model, tmp_path/"rm")
+    for name in "modeling_x.py", "reward_model.py": (tmp_path/"rm"/name).write_text(f"open({str(tmp_path/'ran')!r}, 'w')\n")
+    file = tmp_path/"rm/config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | dict(model_type="x", auto_map=dict(AutoConfig="modeling_x.C"))))
+    rc, _, err = mnreward("score", rankings, "--model", tmp_path/"rm", "--out", tmp_path/"out.jsonl")
+    assert rc == 2 and "run the custom code" not in err and not (tmp_path/"ran").exists(), err
+
+def test_a_kept_judgement_without_a_side_goes_with_its_empty_completion():
+    from collections import Counter
+    from mnreward.rankings import without_empty
+    judgements = [{"loser": 1}, {"winner": 0, "loser": 1}, {"winner": 0}]
+    kept = without_empty({**good, "ranked_outputs": ["Hello.", "Go away.", " "], "metadata": {"judgements": judgements}}, "x", Counter())
+    assert kept["ranked_outputs"] == ["Hello.", "Go away."] and kept["metadata"]["judgements"] == judgements[1:2]

@@ -115,7 +115,7 @@ def prose(notebook):
 
 
 def test_every_exercise_is_answered_under_its_name():
-    asked = {p.stem[3:]: re.findall(r'callout-tip[^}]* title="([^"]+)"', prose(p)) for p in NOTEBOOKS}
+    asked = {p.stem[3:]: re.findall(r"(?m)^### (\d\. .+)$", prose(p)) for p in NOTEBOOKS if "solutions" not in p.stem}
     answers = re.split(r"(?m)^## \[.*?mnreward/(\w+)\.html\)", prose(ROOT/"nbs/21_solutions.ipynb"))[1:]
     answered = {slug: re.findall(r"(?m)^### (.+)$", text) for slug, text in zip(answers[::2], answers[1::2])}
     assert answered == {slug: titles for slug, titles in asked.items() if titles}
@@ -127,3 +127,34 @@ def test_the_differences_in_readme_are_those_that_were_measured():
         for way, gap in ways.items(): largest[way] = max(largest.get(way, 0), gap)
     said = dict(re.findall(r"^\| (\S[^|]*?) \|.*\| (\d)e-0\d \|$", (ROOT/"README.md").read_text(), re.M))
     for tool, way in {"transformers": "right", "its pipeline": "pipeline", "RewardBench": "rewardbench", "sentence-transformers": "crossencoder", "peft": "peft"}.items(): assert said[tool] == f"{largest[way]:.0e}"[0], tool
+
+def test_each_term_of_the_glossary_stands_in_the_chapter_that_it_links_to():
+    text = {p.stem[3:]: prose(p).lower() + p.read_text(encoding="utf8").lower() for p in NOTEBOOKS}
+    links = re.findall(r"\| \[([^\]]+)\]\(https://mnreward.github.io/mnreward/(\w+)\.html\)", prose(ROOT/"nbs/22_glossary.ipynb"))
+    assert len(links) > 40
+    for term, chapter in links:
+        for word in term.lower().split(", "): assert word in text[chapter], f"{word} is not in {chapter}"
+
+def test_the_page_of_references_is_that_of_the_bib_file_and_each_source_is_mentioned(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT/"nbs/_tools")
+    import references
+    nb, at = references.page()
+    assert nb.cells[at].source == references.entries()
+    text = " ".join(prose(p) for p in [*NOTEBOOKS, ROOT/"nbs/start.ipynb"])
+    for name, key in references.sources().items():
+        who, year = name[:-7], name[-5:-1]
+        assert re.search(rf"{re.escape(who)}(?:'s)?,? \(?{year}", text), f"{key}: no chapter names {name}"
+
+def test_notebooks_install_the_version_of_this_page_where_colab_runs_them():
+    version = re.search(r"^version = (\S+)", (ROOT/"settings.ini").read_text(), re.M)[1]
+    for p in [*NOTEBOOKS, ROOT/"nbs/start.ipynb"]:
+        if p.stem == "23_references": continue
+        cells = ["".join(c["source"]) for c in json.loads(p.read_text(encoding="utf8"))["cells"]]
+        code = [x for x in cells if "google.colab" in x]
+        assert len(code) == 1 and f'%pip install -q "mnreward[book]=={version}"' in code[0], p.stem
+        if p.stem != "22_glossary": assert any(f"/blob/v{version}/nbs/{p.name}" in x and 'alt="Open in Colab"' in x for x in cells), p.stem
+
+def test_the_version_is_the_same_wherever_it_stands():
+    version = re.search(r"^version = (\S+)", (ROOT/"settings.ini").read_text(), re.M)[1]
+    assert mnreward.__version__ == version
+    for file in "CITATION.cff", "_quarto.yml", "nbs/23_references.ipynb": assert version in (ROOT/file).read_text(encoding="utf8"), file

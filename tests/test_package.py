@@ -35,6 +35,11 @@ def test_loss_needs_torch_alone():
     block = "import sys\nfor m in ('transformers','datasets','matplotlib','accelerate','sentencepiece','pyarrow'): sys.modules[m] = None\n"
     python(block + "from mnreward.loss import kwise_loss")
 
+@pytest.mark.parametrize("modules", ["rankings", "files, mnreward.synthetic"])
+def test_data_are_read_without_torch_and_what_it_brings(modules):
+    code = f"import sys, mnreward.{modules}; print([m for m in ('torch', 'transformers', 'datasets', 'pyarrow') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
 def test_every_public_name_is_where_init_says():
     import mnreward
     for name in mnreward.__all__: assert getattr(mnreward, name) is not None
@@ -66,9 +71,16 @@ def test_the_book_has_an_extra_for_what_its_chapters_import():
     assert {re.split("[<>=]", package)[0] for package in book} >= {"scikit-learn", "scipy", "choix", "hypothesis"}
     assert {*book} <= {*dev}  # tests run the chapters
 
-def test_readme_links_to_files_that_exist():
+def test_readme_links_to_pages_and_files_that_exist_and_reads_outside_the_repository_too():
     text = (root/"README.md").read_text()
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text): assert (root/link).exists(), link
+    links = re.findall(r"\]\(([^)#]+)", text)
+    assert all(x.startswith("https://") for x in links)
+    for link in links:
+        if link.startswith(site := "https://mnreward.github.io/mnreward/"):
+            page = link.removeprefix(site).removesuffix(".html")
+            assert [*(root/"nbs").glob(f"[0-9][0-9]_{page}.ipynb")] or (root/f"nbs/{page}.ipynb").exists(), link
+        if link.startswith(raw := "https://raw.githubusercontent.com/mnreward/mnreward/main/"): assert (root/link.removeprefix(raw)).is_file(), link
+    assert not re.search(r"!\[\s*\]", text)  # pictures have words
 
 def test_readme_gives_the_two_commands():
     text = (root/"README.md").read_text()

@@ -26,9 +26,8 @@ def readme():
     body=[cell2md(c) for c in nb.cells]
     head=[f"# {fm['title']}", f"> {fm['description']}" if 'description' in fm else '']
     text='\n\n'.join(o for o in head+body if o)+'\n'
-    chapters={p.stem.partition('_')[2]: p.name for p in cfg.nbs_path.glob('[0-9]*.ipynb')}  # site pages become files of the clone
-    site=re.escape((cfg.doc_host+cfg.doc_baseurl).rstrip('/'))
-    return re.sub(rf'\]\({site}/(\w+)\.html', lambda m: f'](nbs/{chapters[m[1]]}', text)
+    raw=cfg.git_url.replace('github.com','raw.githubusercontent.com')+'/'+cfg.branch  # PyPI shows README too, far from these files
+    return re.sub(r'\]\((figures/|loss\.png)', lambda m: f"]({raw}/{'nbs/' if '/' in m[1] else ''}{m[1]}", text)
 
 if __name__=='__main__':
     p=get_config().config_path/'README.md'; txt=readme()

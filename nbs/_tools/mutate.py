@@ -7,7 +7,7 @@ executes the changed cell in its stead and the rest of the chapter behind it: an
 silence kills the mutant. Names after a colon leave out all other functions and classes; functions that draw (plot_...) are left out, as pictures
 are judged by eye. What cannot be noticed, because it means the same, stands in equivalent.json with its reason.
 """
-import argparse, ast, contextlib, copy, io, json, os, random, signal, sys, time
+import argparse, ast, contextlib, copy, io, json, os, random, re, signal, sys, time, types
 from pathlib import Path
 
 os.environ.update(MPLBACKEND="agg", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", IN_TEST="1")
@@ -83,7 +83,7 @@ def code_cells(notebook):
         source = "".join(cell["source"])
         marks = [x[2:].strip() for x in source.splitlines() if x.startswith("#|")]
         if cell["cell_type"] != "code" or any(x.startswith(("eval: false", "default_exp", "slow", "cuda")) for x in marks): continue
-        lines = [x for x in source.splitlines() if x[:1] not in ("%", "!")]
+        lines = [re.sub(r"^(\s*)(?:%\w|!).*", r"\1pass", x) for x in source.splitlines()]  # what the shell is told
         cells.append(("\n".join(lines), any(x.split()[0] in ("export", "exports", "exporti") for x in marks if x)))
     return cells
 
@@ -96,7 +96,7 @@ def child(tree, rest, ns):
     "Execute a mutant and what follows in a process of its own: did nobody notice?"
     pid = os.fork()
     if pid: return pid
-    signal.alarm(SECONDS)  # silence kills
+    os.setsid()  # killed with all that it starts
     status = 0
     try:
         sink = open(os.devnull, "w")
@@ -114,16 +114,22 @@ def examine(chapter, only, most, seed, jobs):
     found = [(i, *m) for i, (source, exported) in enumerate(cells) if exported for m in mutants_of(source, only)]
     random.Random(seed).shuffle(found)
     chosen = found[:most]
-    ns, survivors, running = {"__name__": "__main__", "display": lambda *_: None}, [], {}
+    main = sys.modules["__main__"] = types.ModuleType("__main__")  # where pickle looks for the chapter's classes
+    main.display = lambda *_: None
+    ns, survivors, running = vars(main), [], {}
     def reap():
-        pid, status = os.wait()
-        m = running.pop(pid)
-        if status == 0: survivors.append(m[1:4])
+        "Wait for one to end; silence kills, by nothing that a chapter can set anew"
+        while not (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            for pid, (_, deadline) in running.items():
+                if time.time() > deadline: os.killpg(pid, signal.SIGKILL)
+            time.sleep(.02)
+        m, _ = running.pop(ended[0])
+        if ended[1] == 0: survivors.append(m[1:4])
     os.chdir(notebook.parent)
     for i, (source, _) in enumerate(cells):
         for m in (m for m in chosen if m[0] == i):
             while len(running) >= jobs: reap()
-            running[child(m[4], cells[i + 1:], ns)] = m
+            running[child(m[4], cells[i + 1:], ns)] = m, time.time() + SECONDS
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run(cells[i:i + 1], ns)
     while running: reap()

@@ -7,9 +7,12 @@ a flagged cell is skipped (its stored output stays) unless its flag is named.
 --check writes nothing: it compares the stored text outputs of the cells that
 run with a fresh run, so that stale or invented outputs cannot land (a last
 decimal may differ by one).
+--run writes and compares nothing.
+--alone runs it as Colab does: copied by itself into an empty folder, where no
+package can be imported but this one, its extra `book`, ipykernel and theirs.
 --export also writes the module of each notebook that ran.
 """
-import argparse, difflib, os, re, subprocess, sys, time
+import argparse, difflib, os, re, shutil, subprocess, sys, tempfile, time
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -34,7 +37,35 @@ def same(before, after):
         return len(b.split(".")[1]) == places and abs(float(a) - float(b)) < 1.5 * 10**-places
     return all(map(close, re.findall(number, before), re.findall(number, after)))
 
-def run_one(fn, flags, check, export):
+def needed(*wanted):
+    "Names of the distributions that these requirements bring, extras such as `mnreward[book]` included"
+    from importlib.metadata import PackageNotFoundError, requires
+    from packaging.requirements import Requirement
+    done, todo = set(), [Requirement(x) for x in wanted]
+    while todo:
+        one = todo.pop()
+        key = (re.sub(r"[-_.]+", "-", one.name).lower(), frozenset(one.extras))
+        if key in done: continue
+        try: more = [Requirement(x) for x in requires(one.name) or ()]
+        except PackageNotFoundError: continue
+        done.add(key)
+        todo += [x for x in more if x.marker is None or any(x.marker.evaluate({"extra": e}) for e in (*one.extras, ""))]
+    return {name for name, _ in done}
+
+def hide_packages_but(*wanted):
+    "Nothing is found any more but the standard library and what these requirements bring"
+    from importlib.machinery import PathFinder
+    from importlib.metadata import packages_distributions
+    names = needed(*wanted)
+    hidden = {top for top, of in packages_distributions().items() if not {re.sub(r"[-_.]+", "-", x).lower() for x in of} & names}
+    class Shown(PathFinder):
+        @classmethod
+        def find_spec(cls, name, path=None, target=None):
+            if name.partition(".")[0] not in hidden: return PathFinder.find_spec(name, path, target)
+    sys.meta_path[sys.meta_path.index(PathFinder)] = Shown
+    return hidden
+
+def run_one(fn, flags, check, export, run, alone=False):
     from execnb.nbio import read_nb, write_nb
     from execnb.shell import CaptureShell
     from fastcore.all import working_directory
@@ -46,7 +77,12 @@ def run_one(fn, flags, check, export):
     nb = read_nb(fn)
     cells = NBProcessor(fn, rm_directives=False, process=True).nb.cells
     shell, stale = CaptureShell(fn, mpl_format="png"), []
-    with working_directory(fn.parent):
+    folder = fn.parent
+    if alone:
+        empty = tempfile.TemporaryDirectory()
+        shutil.copy(fn, folder := Path(empty.name))
+        hide_packages_but("mnreward[book]", "ipykernel", "setuptools")
+    with working_directory(folder):
         for old, cell in zip(nb.cells, cells):
             if cell.cell_type != "code": continue
             off = cell.directives_.get("eval:", [""])[0].lower() == "false"
@@ -65,7 +101,7 @@ def run_one(fn, flags, check, export):
                     "\n".join(before).splitlines(), "\n".join(after).splitlines(),
                     "stored", "fresh", lineterm="", n=1)]
     if stale: sys.exit("\n".join(stale))
-    if check: return
+    if check or run: return
     clean_nb(nb)
     write_nb(nb, fn)
     if export: nb_export(fn, get_config().lib_path)
@@ -74,6 +110,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("notebooks", nargs="*", type=Path)
     p.add_argument("--check", action="store_true")
+    p.add_argument("--run", action="store_true")
+    p.add_argument("--alone", action="store_true")
     p.add_argument("--export", action="store_true")
     p.add_argument("--flags", default="")
     p.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -81,11 +119,11 @@ def main():
     root = Path(__file__).resolve().parents[2]
     if a.one:
         sys.path.insert(0, str(root))
-        return run_one(a.notebooks[0].resolve(), set(a.flags.split()), a.check, a.export)
+        return run_one(a.notebooks[0].resolve(), set(a.flags.split()), a.check, a.export, a.run, a.alone)
     failed = 0
     for fn in a.notebooks or sorted((root/"nbs").glob("[!_]*.ipynb")):
         start = time.time()
-        opts = ["--flags", a.flags] + ["--check"]*a.check + ["--export"]*a.export
+        opts = ["--flags", a.flags] + ["--check"]*a.check + ["--export"]*a.export + ["--run"]*a.run + ["--alone"]*a.alone
         r = subprocess.run([sys.executable, __file__, "--one", *opts, str(fn.resolve())],
                            cwd=root, capture_output=True, text=True)
         failed += bool(r.returncode)
