@@ -180,7 +180,8 @@ def no_fonts_of_others(folder):
     "Themes import a font from another host: the reader's own system has one"
     for css in folder.rglob("*.css"):
         text = css.read_text(encoding="utf8")
-        if (own := re.sub(r"""@import\s+(?:url\()?["']?https?://[^;]*;""", "", text)) != text: css.write_text(own, encoding="utf8")
+        own = re.sub(r"""@import\s+(?:url\(\s*(["']?)https?://[^)"']*\1\s*\)|(["'])https?://[^"']*\2)\s*;?""", "", text)
+        if own != text: css.write_text(own, encoding="utf8")
 
 def finish(folder):
     no_fonts_of_others(folder)

@@ -38,8 +38,7 @@ def variants(node):
         v = node.value
         if isinstance(v, bool): yield ast.Constant(not v)
         elif isinstance(v, (int, float)):
-            yield ast.Constant(v + 1)
-            if v > 1: yield ast.Constant(v - 1)
+            yield from (ast.Constant(x) for x in [v + 1] + [v - 1] * (v > 1) if x != v)  # 1e30 + 1 is 1e30
     elif isinstance(node, ast.Attribute) and node.attr in NAMES: yield ast.Attribute(node.value, NAMES[node.attr], node.ctx)
     elif isinstance(node, ast.Name) and node.id in NAMES and isinstance(node.ctx, ast.Load): yield ast.Name(NAMES[node.id], node.ctx)
     elif isinstance(node, ast.If) and not isinstance(node.test, ast.Compare):

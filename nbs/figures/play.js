@@ -133,7 +133,7 @@ function table(head, rows, label) {
 }
 
 function playLosses(box) {
-  const START = [1.5, .2, .8, -1, -.4], W = 640, LOW = -4, HIGH = 4, ROW = 44;
+  const START = [1.5, .2, .8, -1, -.4], W = box.clientWidth < 560 ? 340 : 640, LOW = -4, HIGH = 4, ROW = 44;
   const LOSSES = [["K-wise, a prompt weighs 1", "kwise"], ["Plackett-Luce", "pl"], ["a pair weighs 1", "pair"]];
   let r = START.slice(0, 4);
   const x = v => 30 + (v - LOW) / (HIGH - LOW) * (W - 60);
@@ -225,7 +225,7 @@ function playEvaluation(box) {
   let seed = 1;
   const W = 420, picture = el("div", { class: "play-picture play-square" }), said = el("div", { "aria-live": "polite" });
   const K = slider("completions", 2, 9, 4, 1, () => draw()), N = slider("prompts", 20, 1000, 200, 20, () => draw()), noise = slider("error of the model", 0, 4, 1, .1, () => draw());
-  const again = el("button", { type: "button", class: "btn btn-outline-secondary btn-sm" }, "Draw other prompts");
+  const again = el("button", { type: "button", class: "play-button" }, "Draw other prompts");
   again.addEventListener("click", () => { seed++; draw(); });
   box.replaceChildren(el("div", { class: "play-controls" }, K.node, N.node, noise.node, again), picture, said);
   const x = v => 40 + (v - .5) * 2 * (W - 60), y = v => W - 40 - Math.max(0, v - .2) / .8 * (W - 60);
