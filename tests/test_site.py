@@ -2,7 +2,7 @@
 
 MNREWARD_SITE names the folder of the site, rendered and finished (nbs/_tools/finish_site.py), MNREWARD_AXE a file axe.min.js.
 """
-import functools, http.server, os, re, shutil, threading
+import functools, gzip, http.server, os, re, shutil, threading
 from collections import Counter
 from pathlib import Path
 import pytest
@@ -49,13 +49,19 @@ TAGS_OVER_FORMULAS = """() => [...document.querySelectorAll('.katex-display .kat
         return t.left < r.right - 1 && r.left < t.right - 1 && t.top < r.bottom - 1 && r.top < t.bottom - 1; });
 }).length"""
 
+@functools.cache
+def sent(path):
+    "Bytes that a host sends of a file: text is compressed, as GitHub Pages does it"
+    data = (Path(SITE)/path.strip("/")).read_bytes()
+    return len(gzip.compress(data)) if path.endswith((".html", ".css", ".js", ".json", ".svg")) else len(data)
+
 def visit(context, address, name, axe):
     "What is seen of one page"
     page, seen = context.new_page(), dict(page=name, console=[], outside=[], failed=[], bytes=0)
     page.on("request", lambda r: r.url.startswith((address, "data:", "blob:")) or seen["outside"].append(r.url))
     def got(r):
         if r.status >= 400: seen["failed"].append(r.url)
-        seen["bytes"] += int(r.headers.get("content-length", 0))
+        elif r.url.startswith(address): seen["bytes"] += sent(r.url[len(address):].partition("?")[0])
     page.on("response", got)
     page.on("console", lambda m: m.type == "error" and seen["console"].append(m.text))
     page.on("pageerror", lambda e: seen["console"].append(str(e)))
@@ -82,7 +88,7 @@ def test_pages_have_no_fault_for_any_reader(width, theme, browser, address, reco
     heaviest = max(seen, key=lambda v: v["bytes"])
     record_property("figures", f"site at {width} px, {theme}: {len(seen)} pages, {sum(v['formulas'] for v in seen)} formulas; axe" + (
         f": {levels['critical']} critical, {levels['serious']} serious, {levels['moderate']} moderate, {levels['minor']} minor" if axe else " not run") +
-        f"; {sum(len(v['outside']) for v in seen)} outside requests; {sum(v['sideways'] > 0 for v in seen)} scroll sideways; largest first load {heaviest['bytes'] / 1e3:.0f} kB ({heaviest['page']})")
+        f"; {sum(len(v['outside']) for v in seen)} outside requests; {sum(v['sideways'] > 0 for v in seen)} scroll sideways; largest first load {heaviest['bytes'] / 1e3:.0f} kB as sent ({heaviest['page']})")
     faults = [(v["page"], kind, v[kind]) for v in seen for kind in ("console", "outside", "failed", "overlapping", "broken") if v[kind]]
     faults += [(v["page"], "scrolls sideways by", v["sideways"]) for v in seen if v["sideways"] > 0]
     faults += [(v["page"], "dark", v["dark"]) for v in seen if v["dark"] != (theme == "dark")]

@@ -138,6 +138,7 @@ def accessible(page):
     for n, nav in enumerate(page.find_all("nav")):
         if not nav.get("aria-label"): nav["aria-label"] = {"quarto-sidebar": "Chapters", "TOC": "On this page"}.get(nav.get("id"), "Path" if "breadcrumbs" in " ".join(nav.get("class", [])) else f"Menu {n + 1}")
     if (side := page.find(id="quarto-sidebar")) and side.name == "nav": side["aria-label"] = "Chapters"
+    if (margin := page.find(id="quarto-margin-sidebar")) and margin.name == "div": margin["role"], margin["aria-label"] = "complementary", "On this page, and its source"
     crumbs = page.select("nav.quarto-page-breadcrumbs")
     for n, nav in enumerate(crumbs): nav["aria-label"] = "Path" if n == 0 else f"Path {n + 1}"
     for a in page.select("a[data-bs-toggle], a[role=navigation]"):
