@@ -64,8 +64,7 @@ def number_chapters(page, name, numbers):
     for a in page.select("#quarto-sidebar a[href], .page-navigation a[href], nav.quarto-page-breadcrumbs a[href]"):
         n = numbers.get(a["href"].split("#")[0].split("/")[-1].removesuffix(".html"))
         spot = a.select_one(".menu-text, .nav-page-text") or a
-        if n and not re.match(r"\s*(\d|[IVX]+ )", spot.get_text()) and spot.get_text().strip() != "Appendix":
-            spot.insert(0, NavigableString(f"{n} ")) if spot.name != "a" or not spot.find("i") else None
+        if n and not re.match(r"\s*(\d|[IVX]+ |Appendix)", spot.get_text()): spot.insert(0, NavigableString(f"{n} "))
     if (n := numbers.get(name)) and (title := page.select_one("h1.title")): title.insert(0, new(page, "span", f"{n} ", class_="chapter-number"))
 
 def number_equations_and_figures(page, n):
