@@ -408,7 +408,7 @@ def check_tokenizer(tokenizer, model, name):
         raise ValueError(f"{str(name)!r}: model_max_length in its tokenizer settings "
                          f"is {longest!r}, not a number of tokens")
     rows = model.get_input_embeddings().num_embeddings
-    for kind in "bos_token", "eos_token", "cls_token", "sep_token":
+    for kind in "bos_token", "eos_token", "cls_token", "sep_token", "pad_token":
         number = getattr(tokenizer, f"{kind}_id", None)
         if number is not None and number >= rows:
             raise ValueError(
