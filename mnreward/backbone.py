@@ -413,7 +413,8 @@ def check_tokenizer(tokenizer, model, name):
         if number is not None and number >= rows:
             raise ValueError(
                 f"{str(name)!r}: {kind} {getattr(tokenizer, kind)!r} is token "
-                f"{number} of its tokenizer, and the model has {rows:,}")
+                f"{number} of its tokenizer, and the model has embeddings for {rows}: "
+                "give it more with resize_token_embeddings, or take its own tokenizer")
 
 def separate_padding(
     tokenizer,  # of a decoder, changed in place
