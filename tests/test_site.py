@@ -201,6 +201,13 @@ def test_sliders_answer_arrow_keys_and_a_drag(play, name, at):
     page.mouse.click(box["x"] + box["width"] * .9, box["y"] + box["height"] / 2)
     assert said() != moved
 
+def test_what_is_folded_opens_in_print(play):
+    page = play("listwise")
+    folded = "document.querySelectorAll('main details:not([open])').length"
+    assert page.evaluate(folded) > 0
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(folded) == 0
+
 def test_without_javascript_a_sentence_says_what_would_be_there(browser, address):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -160,7 +160,7 @@ def accessible(page):
     for img in page.select("main img"): img["loading"] = "lazy"
 
 def fold_long_listings(page, lines=45):
-    "A class of many lines opens on a click; print and search see all of it"
+    "A class of many lines opens on a click, and in print"
     for pre in page.select("main pre"):
         code = pre.find("code")
         if code is None or code.get_text().count("\n") < lines or pre.find_parent("details"): continue
