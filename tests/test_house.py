@@ -120,6 +120,9 @@ def test_every_exercise_is_answered_under_its_name():
     answered = {slug: re.findall(r"(?m)^### (.+)$", text) for slug, text in zip(answers[::2], answers[1::2])}
     assert answered == {slug: titles for slug, titles in asked.items() if titles}
     assert sum(map(len, answered.values())) >= 70
+    titles = {p.stem[3:]: re.search(r"(?m)^# (.+)$", prose(p))[1] for p in NOTEBOOKS}
+    named = re.findall(r"(?m)^## \[(.*?)\]\(.*?mnreward/(\w+)\.html\)", prose(ROOT/"nbs/21_solutions.ipynb"))
+    assert named == [(titles[slug], slug) for slug in answered]
 
 def test_the_differences_in_readme_are_those_that_were_measured():
     largest = {}

@@ -140,6 +140,11 @@ def test_chapters_equations_and_figures_are_numbered(soups):
     assert re.search(r"\\tag\{2\.1\}", soups["kwise_loss"].get_text()) and "Figure 2.1" in soups["kwise_loss"].get_text().replace("\xa0", " ")
     assert not re.search(r"\\tag\{\d+\}", " ".join(soups[p].get_text() for p in ("kwise_loss", "preferences", "listwise")))
 
+def test_links_to_equations_of_other_chapters_say_which(soups):
+    found = {(name, a["href"]): a.get_text() for name, s in soups.items() for a in s.select('main a[href*=".html#eq-"]')}
+    assert len(found) >= 18 and all(re.search(r" \(\d+\.\d+\)$", x) for x in found.values()), found
+    assert found["evaluate", "kwise_loss.html#eq-graph"] == "the loss (2.4)" and r"w_{b,ij} \log\sigma(r_{b,i} - r_{b,j}) \tag{2.4}" in soups["kwise_loss"].get_text()
+
 def test_sources_and_terms_are_linked(soups):
     cited = {a["href"].split("#ref-")[1] for s in soups.values() for a in s.select("a.cited")}
     listed = {x["id"][4:] for x in soups["references"].select("p[id^=ref-]")}

@@ -76,6 +76,18 @@ def number_equations_and_figures(page, n):
         if text.find_parent(["figcaption", "a"]) or "caption" in " ".join(sum((p.get("class", []) for p in text.parents), [])):
             text.replace_with(re.sub(r"\b(Figure|Equation)([\s\xa0])(\d+)\b", rf"\1\g<2>{n}.\3", text))
 
+def equation_numbers(page):
+    "{anchor: number} of the equations of a page, when they are numbered: an anchor holds its formula, or stands before it"
+    tags = re.compile(r"\\tag\{([\d.]+)\}")
+    formulas = {x["id"]: x.find(string=tags) or x.find_next(string=tags) for x in page.select('main [id^="eq-"]')}
+    return {anchor: tags.search(text)[1] for anchor, text in formulas.items() if text}
+
+def number_links_to_equations(page, equations):
+    "Links to equations of other pages say which: the loss (2.5)"
+    for a in page.select('main a[href*=".html#eq-"]'):
+        target, anchor = a["href"].split("/")[-1].split(".html#")
+        if n := equations.get(target, {}).get(anchor): a.append(f" ({n})")
+
 def prose(page):
     "Pieces of running text: in paragraphs and lists, not in links, code, formulas or headings"
     for block in page.select("main p, main li"):
@@ -191,10 +203,12 @@ def finish(folder):
         relative_links(page)
         define_anchors(page)
     anchors = {name: {x["id"] for x in page.find_all(id=True)} for name, page in pages.items()}
+    for name, page in pages.items(): number_equations_and_figures(page, numbers.get(name))
+    equations = {name: equation_numbers(page) for name, page in pages.items()}
     for name, page in pages.items():
         symbol_links(page, anchors, name)
         number_chapters(page, name, numbers)
-        number_equations_and_figures(page, numbers.get(name))
+        number_links_to_equations(page, equations)
         if name == "glossary": glossary_anchors(page)
         if name != "references": link_sources(page)
         if name in numbers and name not in ("glossary", "references", "solutions"): link_terms(page)
