@@ -572,7 +572,7 @@ class Model(PreTrainedModel):
         return packing_collator(self.backbone, layout, most,
                                 self.config.tokens["max_length"], **settings)
 
-    def layout(self, share_prompt="auto", training=False) -> str:
+    def layout(self, share_prompt="auto", training=False, longest=None) -> str:
         """How this model's batches are laid out: "shared", "packed", "padded".
 
         Parameters
@@ -581,10 +581,13 @@ class Model(PreTrainedModel):
             Of `choose_layout`.
         training : bool
             With gradients and, if any, dropout.
+        longest : int, optional
+            Tokens of the longest sequence in training, by default `max_length`.
         """
         if self.head is not None:
-            return choose_layout(self.backbone, share_prompt,
-                                 self.config.tokens["max_length"], training)
+            return choose_layout(
+                self.backbone, share_prompt, self.config.tokens["max_length"],
+                training, longest)
         if asked_for(share_prompt) is True:
             raise DataError("share_prompt: not for a classifier that was taken over "
                             "whole, which reads one sequence a row; or use "

@@ -366,15 +366,16 @@ def mode_without_gradients(model, training):
 def evaluation_mode(model): return mode_without_gradients(model, False)
 
 # %% ../nbs/11_share_prompt.ipynb #a1edbae3
-def _trial_items(backbone, max_length, long, others=0):
-    "Three rankings of random tokens; `others` seeds what y_3 may not see"
+def _trial_items(backbone, max_length, longest=0, others=0):
+    """Three rankings of random tokens, one sequence of `longest` tokens among them;
+    `others` seeds what y_3 may not see"""
     vocab = backbone.config.vocab_size
     own, rest = (np.random.default_rng(seed) for seed in (0, [1, others]))
     out = []
     for n, (P, C) in enumerate([(7, (3, 5, 2)), (4, (4, 2)), (11, (3,))]):
         C = [max(1, min(c, max_length//2)) for c in C]
         room = max_length - max(C)
-        P = max(1, min(room, 2048 if long and n == 0 else P))
+        P = max(1, min(room, P if n else max(P, longest - max(C))))
         x = (own if n == 0 else rest).integers(0, vocab, P)
         ys = [(own if (n, k) == (0, 2) else rest).integers(0, vocab, c)
               for k, c in enumerate(C)]
@@ -405,9 +406,9 @@ def _state_of_prompt(backbone, items):
     return states_at_ends(backbone, **batch | dict(ends=end, rows=rows)).double()
 
 # %% ../nbs/11_share_prompt.ipynb #31e6046c
-def _trial(backbone, layout, max_length, long=False):
+def _trial(backbone, layout, max_length, longest=0):
     "What a trial on random tokens says against a layout, or None"
-    same, other = (_trial_items(backbone, max_length, long, n) for n in (0, 1))
+    same, other = (_trial_items(backbone, max_length, longest, n) for n in (0, 1))
     with evaluation_mode(backbone):
         alone = _states(backbone, "padded", same)
         if layout == "shared" and family_of(backbone) == "decoder":
@@ -445,7 +446,7 @@ def _is_random(backbone, max_length):
     if any(isinstance(m, torch.nn.modules.dropout._DropoutNd) and m.p > 0
            for m in backbone.modules()): return True
     gpus = [backbone.device.index or 0] if backbone.device.type == "cuda" else []
-    items = _trial_items(backbone, max_length, False)
+    items = _trial_items(backbone, max_length)
     with torch.random.fork_rng(gpus), mode_without_gradients(backbone, True):
         once, again = (_states(backbone, "padded", items) for _ in range(2))
     return not torch.equal(once, again)
@@ -456,6 +457,7 @@ def why_not(
     layout,  # "shared" or "packed"
     max_length=512,  # most tokens of prompt and completion
     training=False,  # with dropout, if the model has any
+    longest=None,  # tokens of the longest sequence to come; None: max_length
 ):  # a reason, or None: rewards are exactly those of one row each
     "What stands against a layout of this backbone"
     family, shared = family_of(backbone), layout == "shared"
@@ -468,7 +470,8 @@ def why_not(
     if training and shared and _is_random(backbone, max_length):
         return ("dropout is on, and would strike a shared prompt once, not once "
                 "per completion: switch it off (dropout=0)")
-    return _trial(backbone, layout, max_length, long=training)
+    return _trial(backbone, layout, max_length,
+                  training and min(longest or max_length, 2048))
 
 # %% ../nbs/11_share_prompt.ipynb #e79d0402
 def asked_for(
@@ -489,6 +492,7 @@ def choose_layout(
     share_prompt="auto",  # where exact; "yes": or DataError; "no"
     max_length=512,  # most tokens of prompt and completion
     training=False,  # with gradients and, if any, dropout
+    longest=None,  # tokens of the longest sequence in training; None: max_length
 ) -> str:  # "shared", "packed" or "padded"
     "Share a prompt where that is exact; DataError: asked for, and is not"
     asked = asked_for(share_prompt)
@@ -499,7 +503,7 @@ def choose_layout(
     settings = (layout, config._attn_implementation, _window(config),
                 backbone.dtype, backbone.device, max_length)
     if not training and settings in _exact.get(backbone, ()): return layout
-    reason = why_not(backbone, layout, max_length, training)
+    reason = why_not(backbone, layout, max_length, training, longest)
     if reason is None:
         if not training: _exact.setdefault(backbone, set()).add(settings)
         return layout
@@ -555,7 +559,7 @@ def _flex_can(backbone, layout):
 def _try_flex(backbone, max_length=2048):
     "Does a trial under FlexAttention agree with rows under sdpa?"
     most = min(max_length, longest_row(backbone) or max_length)
-    items = _trial_items(backbone, most, True)
+    items = _trial_items(backbone, most, most)
     was = backbone.config._attn_implementation
     with evaluation_mode(backbone):
         alone = _states(backbone, "padded", items)

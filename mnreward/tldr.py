@@ -315,7 +315,8 @@ def reward_tokens(
 ) -> int:  # without padding
     "Tokens of the rankings, each prompt counted as often as it is read"
     items = model.tokenize(rankings, drop_too_long=True)
-    shared = model.layout("auto", training=True) == "shared"
+    longest = int(items.longest.max())
+    shared = model.layout("auto", True, longest) == "shared"
     def tokens(x):
         copies = 1 if shared else len(x.completion_ids)
         return copies*len(x.prompt_ids) + sum(map(len, x.completion_ids))
@@ -815,7 +816,7 @@ def measure(
     del lm
     gc.collect()
     model = reward_model(config, chosen).to(device)
-    layout = model.layout("auto", training=True)
+    layout = model.layout("auto", True, sum(lengths.values()))
     bound = chosen.batch_size * max(count_cells(x, layout) for x in rankings)
     def loss(batch): return step_loss(model, batch, len(rankings)).loss
     with attention_for(model, layout):

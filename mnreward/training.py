@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['defaults', 'SIGNALS', 'card', 'elsewhere', 'step_weight', 'sampler_for', 'Epochs', 'refuse', 'check_engine',
-           'shard_head', 'reward_histograms', 'log_histograms', 'loss_function', 'step_loss', 'said_in_a_line',
-           'RankingTrainer', 'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'check_seed', 'check_metric',
-           'training_arguments', 'StopAtStep', 'Interrupted', 'unfinished', 'checkpoints', 'last_checkpoint',
-           'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions', 'train', 'read_data',
-           'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint', 'set_max_length',
-           'tokenize_both', 'check_tokens', 'check_steps', 'log_line', 'LogLines', 'BarOnly', 'with_readable_log',
-           'is_finished', 'run_training', 'save_results', 'penalise_length', 'upload', 'training_record', 'plot_curves',
-           'origin_of', 'card_head', 'model_card']
+           'shard_head', 'reward_histograms', 'log_histograms', 'longest_sequence', 'loss_function', 'step_loss',
+           'said_in_a_line', 'RankingTrainer', 'has_bf16', 'nearest', 'fill_step', 'with_defaults', 'check_seed',
+           'check_metric', 'training_arguments', 'StopAtStep', 'Interrupted', 'unfinished', 'checkpoints',
+           'last_checkpoint', 'check_output_dir', 'choose_loss', 'rankings_for_loss', 'half_ties', 'AdapterOptions',
+           'train', 'read_data', 'check_pairs', 'add_counts', 'user_mistakes', 'load_model', 'check_checkpoint',
+           'set_max_length', 'tokenize_both', 'check_tokens', 'check_steps', 'log_line', 'LogLines', 'BarOnly',
+           'with_readable_log', 'is_finished', 'run_training', 'save_results', 'penalise_length', 'upload',
+           'training_record', 'plot_curves', 'origin_of', 'card_head', 'model_card']
 
 # %% ../nbs/14_train.ipynb #bdbcac52
 import difflib, json, math, os, platform, re, shutil, signal, sys, threading, time
@@ -161,6 +161,15 @@ def log_histograms(
                            "train/global_step": step})
 
 # %% ../nbs/14_train.ipynb #9218049b
+def longest_sequence(
+    *datasets,  # None, `RankingDataset`s, dicts of them, or others
+) -> int | None:  # None: one of them does not say
+    "Tokens of the longest sequence in data sets"
+    known = [getattr(y, "longest", None) for x in datasets if x is not None
+             for y in (x.values() if isinstance(x, dict) else [x])]
+    if not known or any(x is None for x in known): return None
+    return int(max(x.max(initial=0) for x in known))
+
 def loss_function(
     loss,  # a name in `LOSSES`, or a function with the signature of `kwise_loss`
 ):
@@ -249,7 +258,8 @@ class RankingTrainer(Trainer):
         self.label_names = ["labels", "weight"]  # validation weighs prompts too
         self.sampler, self.attention = None, None
         if data_collator is None:
-            self.layout = model.layout(share_prompt, training=True)
+            longest = longest_sequence(self.train_dataset, self.eval_dataset)
+            self.layout = model.layout(share_prompt, True, longest)
             self.data_collator, self.eval_collator = self._collators(model)
         else: self.layout, self.eval_collator = "as collated", data_collator
         if has_adapters(model.backbone) and self.args.gradient_checkpointing:
