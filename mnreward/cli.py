@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['commands', 'more_of_train', 'option', 'documented', 'positive', 'numbers', 'seed', 'add_options', 'given_values',
-           'more_options', 'OneLine', 'parser', 'main', 'leave_processes', 'one_or_many', 'quiet_loading', 'convert',
-           'rankings_command', 'training_parser', 'check_names', 'yaml_options', 'as_words', 'given_options',
-           'train_command', 'beside_longer_wins', 'print_summary', 'score_command', 'evaluate_command', 'bench_command',
-           'show_plan', 'tldr_command', 'demo_data', 'demo', 'demo_command', 'show_demo']
+           'more_options', 'OneLine', 'parser', 'main', 'leave_processes', 'one_or_many', 'quiet_loading',
+           'is_same_file', 'convert', 'rankings_command', 'training_parser', 'check_names', 'yaml_options', 'as_words',
+           'given_options', 'train_command', 'beside_longer_wins', 'print_summary', 'score_command', 'evaluate_command',
+           'bench_command', 'show_plan', 'tldr_command', 'demo_data', 'demo', 'demo_command', 'show_demo']
 
 # %% ../nbs/20_cli.ipynb #8c76a975
 import argparse, ast, gc, inspect, json, os, re, sys
@@ -230,6 +230,12 @@ def quiet_loading():
     transformers.utils.logging.disable_progress_bar()
 
 # %% ../nbs/20_cli.ipynb #58ab260e
+def is_same_file(source, out) -> bool:
+    "Do both name one file that exists, by whatever links?"
+    names = isinstance(source, (str, os.PathLike)) and bool(out)
+    return names and os.path.isfile(source) and os.path.isfile(out) and (
+        os.path.samefile(source, out))
+
 def convert(
     file, out=None, *, split: str | None = None,
     columns: str | dict | None = None, gather: bool = False, min_words: int = 0,
@@ -263,6 +269,9 @@ def convert(
     from mnreward.files import stream_rankings, write_rankings
     from mnreward.rankings import create_comparison_dataset
     report = Counter()
+    for source in file if isinstance(file, (list, tuple)) else [file]:
+        if is_same_file(source, out):
+            raise DataError(f"{out} is what is read: choose another --out")
     rankings = stream_rankings(file, split, skip_bad_rows, report, columns, gather)
     if min_words:
         rankings = [*rankings]

@@ -57,6 +57,14 @@ def test_rankings_converts_raw_comparisons_and_counts(tmp_path, mnreward):
     assert len(b["comparisons"]) == 2 and len(b["metadata"]["judgements"]) == 2
     assert "5" in text
 
+def test_rankings_never_replaces_what_it_reads(tmp_path, mnreward, rows):
+    (tmp_path/"mine.json").write_text(text := json.dumps(rows[:4]))
+    (tmp_path/"link.json").symlink_to(tmp_path/"mine.json")
+    for out in "mine.json", "link.json":
+        rc, _, err = mnreward("rankings", tmp_path/"mine.json", "--out", tmp_path/out)
+        assert rc == 2 and err.strip() == f"mnreward: {tmp_path/out} is what is read: choose another --out"
+    assert (tmp_path/"mine.json").read_text() == text and sorted(x.name for x in tmp_path.iterdir()) == ["link.json", "mine.json"]
+
 def test_score_takes_single_completions_pairs_chat_free_rows_and_keeps_their_fields(tmp_path, mnreward, reward_model):
     rows = [dict(prompt="The cat is red.", completion="The cat is red.", mine=1),
             dict(prompt="The cat is red.", chosen="The cat is red.", rejected="The cat is blue."),
