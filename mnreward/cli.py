@@ -549,9 +549,13 @@ def demo(
         scikit-learn is installed).
     """
     from mnreward.evaluation import bag_of_words, evaluate, longer_wins
+    from mnreward.files import is_taken
     from mnreward.model import Model
     from mnreward.synthetic import small_t5
     from mnreward.training import train
+    if is_taken(Path(output_dir)) and not overwrite:
+        raise DataError(f"{output_dir} exists and is not empty: choose another "
+                        "output_dir, or pass overwrite (--overwrite)")
     rankings, test = demo_data(n, seed)
     texts = [r["prompt"]+y for r in rankings[:500] for y in r["ranked_outputs"]]
     options = dict(  # from scratch wants a longer step than a pretrained model

@@ -83,6 +83,12 @@ def test_the_demo_runs_end_to_end_at_toy_size(tmp_path):
     show_demo(found)
     for name in "longer", "words": assert abs(found[name]["accuracy"]["value"]-0.5) < 0.06, name
 
+def test_the_demo_names_its_own_ways_out_of_a_folder_that_is_taken(tmp_path, mnreward):
+    (tmp_path/"demo").mkdir()
+    (tmp_path/"demo/mine.txt").write_text("mine")
+    rc, _, err = mnreward("demo", "--output_dir", tmp_path/"demo")
+    assert rc == 2 and "--overwrite" in err and "resume" not in err, err
+
 def test_the_demo_leaves_the_bag_of_words_out_where_scikit_learn_is_missing(tmp_path, capsys, monkeypatch):
     import sys
     from mnreward.cli import demo, show_demo
