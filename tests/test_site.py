@@ -112,6 +112,17 @@ def test_links_and_their_anchors_lead_somewhere(soups):
             elif not (Path(SITE)/page.split("?")[0]).exists(): dead.append((name, a["href"], a.get_text()[:40]))
     assert not dead, dead[:30]
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_who_follows_a_link_to_a_place_arrives_there(width, browser, address):
+    "Below the bar at the top, though formulas and figures above the place come in later"
+    page = browser.new_page(viewport=dict(width=width, height=900))
+    for place in "tokens.html#text-or-chat", "kwise_loss.html#eq-batch", "tldr.html#what-others-reached":
+        page.goto(f"{address}/{place}", wait_until="networkidle")
+        page.wait_for_timeout(300)
+        top, bar = page.evaluate("""id => [document.getElementById(id).getBoundingClientRect().top, document.querySelector('#quarto-header').getBoundingClientRect().bottom]""", place.split("#")[1])
+        assert bar - 1 <= top < 300, (place, top, bar)
+    page.close()
+
 def test_links_on_this_site_are_relative(soups):
     assert not [(n, a["href"]) for n, s in soups.items() for a in s.find_all("a", href=True) if a["href"].startswith("https://mnreward.github.io/mnreward/")]
 
