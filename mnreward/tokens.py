@@ -245,7 +245,7 @@ def _fit_chat(messages, encode, tokenizer, side, room):
     "Ids of a chat without its oldest turns, or of part of its last user turn; or None"
     head = int(messages[0]["role"] in ("system", "developer"))
     def since(i): return [*messages[:head], *messages[i:]]
-    starts = [i for i, m in enumerate(messages) if m["role"] == "user" and i >= head]
+    starts = [i for i, m in enumerate(messages) if m["role"] == "user"]
     at = bisect_left(starts, True, key=lambda i: len(encode(since(i))) <= room)
     if at < len(starts): return encode(since(starts[at]))
     if not starts or not messages[starts[-1]].get("content"): return None
@@ -254,7 +254,7 @@ def _fit_chat(messages, encode, tokenizer, side, room):
     def with_part(part):
         return encode([*messages[:head], last | {"content": part}, *after])
     spans = tokenizer(text, **_PLAIN)[0].offsets
-    keep = min(len(spans), len(spans) + room - len(with_part(text)))
+    keep = len(spans) + room - len(with_part(text))
     return _shorten(text, spans, keep, with_part, room,
                     "left" if side == "auto" else side)
 
@@ -453,7 +453,6 @@ def _write_arrow(items, file):
             P = len(item["prompt_ids"])
             C = [len(y) for y in item["completion_ids"]]
             sizes.append((P * len(C) + sum(C), P + max(C), len(C)))
-    if not sizes: writer.write_table(_as_table([]))
     writer.finalize()
     return np.array(sizes, np.int64).reshape(-1, 3)
 
