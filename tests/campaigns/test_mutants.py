@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 
 root = Path(__file__).parents[2]
-CHAPTERS = ["02", "03", "04", "05", "08", "09", "11", "12:RewardHead,rewards_to_grid,check_settings", "10:hidden_states,token_positions", "13", "14:step_weight,step_loss,sampler_for,half_ties,check_seed"]
+# Of chapter 11 without the trial's made-up sizes and tolerances, and without what a GPU alone executes
+SHARING = """visible,additive_mask,split_completions,first_fit,row_cost,assign_rows,completions_per_copy,lay_rows,PackingCollator,packed_hidden,packed_mask,
+states_at_ends,packing_collator,_window,_two_stacks,_known,_other_layers,_trial,why_not,asked_for,choose_layout""".replace("\n", "")
+CHAPTERS = ["02", "03", "04", "05", "08", "09", f"11:{SHARING}", "12:RewardHead,rewards_to_grid,check_settings", "10:hidden_states,token_positions", "13", "14:step_weight,step_loss,sampler_for,half_ties,check_seed"]
 
 def found_by(tmp_path, *words):
     out = tmp_path/"found.json"
@@ -21,5 +24,5 @@ def test_a_chapter_notices_the_mutants_of_a_sample(tmp_path):
 def test_a_chapter_notices_95_of_100_mutants(chapter, tmp_path, record):
     found, = found_by(tmp_path, "--most", "320", chapter).values()
     of = found["mutants"] - found["equivalent"]
-    record(f"mutants: chapter {chapter}", "the rest of the chapter notices", found["killed"], of, f"{found['of']} possible, {found['equivalent']} of these mean the same")
+    record(f"mutants: chapter {chapter.split(':')[0]}", "the rest of the chapter notices", found["killed"], of, f"{found['of']} possible, {found['equivalent']} of these mean the same")
     assert found["killed"] >= .95 * of, found["survivors"]
