@@ -1,10 +1,10 @@
 """Change one operator or number of a chapter's exported code at a time, and see whether the rest of the chapter notices.
 
-usage: mutate.py [--most N] [--seed S] [--out FILE] CHAPTER[:NAME,NAME...] ...
+usage: mutate.py [--most N] [--seed S] [--seconds N] [--out FILE] CHAPTER[:NAME,NAME...] ...
 
 A chapter is executed cell by cell. At an exported cell a child process is split off for each mutant of it, which
-executes the changed cell in its stead and the rest of the chapter behind it: an error, a failed test or a minute of
-silence kills the mutant. Names after a colon leave out all other functions and classes; functions that draw (plot_...) are left out, as pictures
+executes the changed cell in its stead and the rest of the chapter behind it: an error, a failed test or minutes of
+silence kill the mutant. Names after a colon leave out all other functions and classes; functions that draw (plot_...) are left out, as pictures
 are judged by eye. What cannot be noticed, because it means the same, stands in equivalent.json with its reason.
 """
 import argparse, ast, contextlib, copy, io, json, os, random, re, signal, sys, time, types
@@ -12,7 +12,7 @@ from pathlib import Path
 
 os.environ.update(MPLBACKEND="agg", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", IN_TEST="1")
 here = Path(__file__).resolve().parent
-SECONDS = 60
+SECONDS = 180
 
 COMPARE = {ast.Lt: [ast.LtE, ast.Gt], ast.LtE: [ast.Lt], ast.Gt: [ast.GtE, ast.Lt], ast.GtE: [ast.Gt], ast.Eq: [ast.NotEq],
            ast.NotEq: [ast.Eq], ast.In: [ast.NotIn], ast.NotIn: [ast.In], ast.Is: [ast.IsNot], ast.IsNot: [ast.Is]}
@@ -106,7 +106,7 @@ def child(tree, rest, ns):
     except BaseException: status = 1
     finally: os._exit(status)
 
-def examine(chapter, only, most, seed, jobs):
+def examine(chapter, only, most, seed, jobs, patience):
     "(number of mutants, survivors, seconds) of a chapter"
     notebook, = here.parent.glob(f"{chapter}*.ipynb")
     cells, start = code_cells(notebook), time.time()
@@ -128,7 +128,7 @@ def examine(chapter, only, most, seed, jobs):
     for i, (source, _) in enumerate(cells):
         for m in (m for m in chosen if m[0] == i):
             while len(running) >= jobs: reap()
-            running[child(m[4], cells[i + 1:], ns)] = m, time.time() + SECONDS
+            running[child(m[4], cells[i + 1:], ns)] = m, time.time() + patience
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run(cells[i:i + 1], ns)
     while running: reap()
@@ -139,6 +139,7 @@ def main():
     p.add_argument("chapters", nargs="+")
     p.add_argument("--most", type=int, default=150)
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seconds", type=int, default=SECONDS, help="a mutant that takes longer is killed")
     p.add_argument("--jobs", type=int, default=os.cpu_count())
     p.add_argument("--out", type=Path)
     a = p.parse_args()
@@ -148,7 +149,7 @@ def main():
         chapter, _, only = chapter.partition(":")
         read, write = os.pipe()
         if not (pid := os.fork()):  # each chapter in a process of its own
-            found = examine(chapter, {*only.split(",")} - {""}, a.most, a.seed, a.jobs)
+            found = examine(chapter, {*only.split(",")} - {""}, a.most, a.seed, a.jobs, a.seconds)
             os.write(write, json.dumps(found).encode())
             os._exit(0)
         os.close(write)
