@@ -59,6 +59,11 @@ def words_of(name, where, data, model, backbone):
     if name == "score": return (same := ["score", data, "--model", model, "--out", out/"s.jsonl", "--batch_size", 2]), same
     if name == "rankings": return (same := ["rankings", data, "--out", out/"r.json"]), same
     if name == "evaluate": return (same := ["evaluate", data, "--model", model, "--output_dir", out/"e"]), same
+    if name == "save":
+        def save():
+            from mnreward import Model
+            Model.from_pretrained(model).save_pretrained(out/"s")
+        return (same := [save]), same
     if name == "tldr": return (same := ["tldr", "--preset", "tiny", "--posts", data.parent/"posts.jsonl", "--comparisons", data, "--limit", 24, "--output_dir", out/"t"]), same
     train = ["train", data, "--model", backbone, "--output_dir", out/"m", "--max_steps", 4, "--save_steps", 2, "--eval_steps", 2, "--prompts_per_step", 8, "--use_cpu", "--disable_tqdm", "true", "--learning_rate", 1e-2]
     if name == "train --lora_rank": train += ["--lora_rank", 2]
@@ -71,7 +76,7 @@ def go_on(forked, words, again):
     if again != words and done.status == 2 and "nothing to resume" in done.text: done = forked(*words, "--overwrite")
     return done
 
-SIZES = {"score": (4, 400), "rankings": (4, 400), "evaluate": (4, 400), "train": (1, 400), "train --lora_rank": (0, 400), "tldr": (0, 40)}
+SIZES = {"save": (2, 400), "score": (4, 400), "rankings": (4, 400), "evaluate": (4, 400), "train": (1, 400), "train --lora_rank": (0, 400), "tldr": (0, 40)}
 
 @pytest.mark.parametrize("name", SIZES)
 @sizes(0, 1)
