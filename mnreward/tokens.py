@@ -95,11 +95,11 @@ def _shorten(body, spans, keep, encode, budget, side):
     "Ids of `encode(part)` for the longest part of `body` that fits; None: none does"
     while keep > 0:
         part = (body[:spans[keep - 1][1]] if side == "right"
-                else body[max(spans[-keep][0], 0):])
+                else body[spans[-keep][0]:])
         part = _whole_lines(part, side)
         ids = encode(part)
         if len(ids) <= budget: return ids if part.strip() else None
-        keep -= max(len(ids) - budget, 1)
+        keep -= len(ids) - budget
 
 def cut_prompt(
     tokenizer,  # a fast tokenizer
@@ -193,8 +193,8 @@ class _Names(NamedTuple):
 
 def _names_of(tokenizer):
     def pattern(names):
-        return re.compile("|".join(
-            map(re.escape, sorted(names, key=len, reverse=True))) or r"\Z\A.")
+        longest_first = sorted(names, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)))
     tokens = tokenizer.added_tokens_decoder.values()
     special = {*tokenizer.all_special_tokens, *(t.content for t in tokens if t.special)}
     return _Names(pattern({t.content for t in tokens} | special), pattern(special))
