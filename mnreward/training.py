@@ -104,6 +104,9 @@ def refuse(
     if not args.average_tokens_across_devices:
         raise DataError("average_tokens_across_devices=False would let each process "
                         "divide by its own prompts; leave it on")
+    if not args.eval_do_concat_batches:
+        raise DataError("eval_do_concat_batches=False gives metrics a list of batches; "
+                        "leave it on")
     if args.fsdp and args.fsdp_config.get("version", 2) != 2: raise DataError(_FSDP_1)
     if args.accelerator_config.dispatch_batches:
         raise DataError("dispatch_batches cuts a batch between the completions of a "

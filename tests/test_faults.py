@@ -122,7 +122,8 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_message_says_how_to_resume(tmp_path, 
     assert json.loads((out/"metrics.json").read_text())["training"]["steps"] == step+3
 
 @pytest.mark.parametrize("options, said", [
-    (("--label_smoothing_factor", "0.1"), "--label_smoothing 0.1"), (("--prediction_loss_only",), "prediction_loss_only"),
+    (("--label_smoothing_factor", "0.1"), "--label_smoothing 0.1"), (("--prediction_loss_only",), "prediction_loss_only"), (("--no_eval_do_concat_batches",), "eval_do_concat_batches"),
+    (("--no_average_tokens_across_devices",), "divide by its own prompts"),
     (("--per_device_train_batch_size", "0"), "at least 1"), (("--prompts_per_step", "0"), "at least 1"),
     (("--seed", "-1"), "seed"), (("--eval_fraction", "1.5"), "eval_fraction"), (("--max_ranks_per_batch", "1"), "at least 2"),
     (("--max_length", "0"), "max_length"), (("--report_to", "no_such_tracker"), "no_such_tracker"),
