@@ -20,7 +20,7 @@ def test_a_chapter_notices_the_mutants_of_a_sample(tmp_path):
     assert found["mutants"] == 8 and not found["survivors"], found
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda x: x[:2])
 def test_a_chapter_notices_95_of_100_mutants(chapter, tmp_path, record):
     found, = found_by(tmp_path, "--most", "320", chapter).values()
     of = found["mutants"] - found["equivalent"]
