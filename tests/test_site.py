@@ -118,9 +118,16 @@ def test_who_follows_a_link_to_a_place_arrives_there(width, browser, address):
     page = browser.new_page(viewport=dict(width=width, height=900))
     for place in "tokens.html#text-or-chat", "kwise_loss.html#eq-batch", "tldr.html#what-others-reached":
         page.goto(f"{address}/{place}", wait_until="networkidle")
-        page.wait_for_timeout(300)
-        top, bar = page.evaluate("""id => [document.getElementById(id).getBoundingClientRect().top, document.querySelector('#quarto-header').getBoundingClientRect().bottom]""", place.split("#")[1])
-        assert bar - 1 <= top < 300, (place, top, bar)
+        there = """id => { const top = document.getElementById(id).getBoundingClientRect().top; return top >= document.querySelector('#quarto-header').getBoundingClientRect().bottom - 1 && top < 300; }"""
+        try: page.wait_for_function(there, arg=place.split("#")[1], timeout=10_000)
+        except Exception: raise AssertionError((place, page.evaluate("id => document.getElementById(id).getBoundingClientRect().top", place.split("#")[1])))
+        page.wait_for_timeout(500)
+        assert page.evaluate(there, place.split("#")[1]), place  # and stays there
+    page.evaluate("() => document.querySelector('main').focus()")
+    page.mouse.wheel(0, 2000)
+    page.evaluate("() => document.querySelector('main').append(document.createElement('hr'))")
+    page.wait_for_timeout(500)
+    assert not page.evaluate(there, place.split("#")[1])  # who goes on is not called back
     page.close()
 
 def test_links_on_this_site_are_relative(soups):
