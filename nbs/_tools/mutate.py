@@ -1,9 +1,9 @@
 """Change one operator or number of a chapter's exported code at a time, and see whether the rest of the chapter notices.
 
-usage: mutate.py [--most N] [--seed S] [--seconds N] [--out FILE] CHAPTER[:NAME,NAME...] ...
+usage: mutate.py [--most N] [--seed S] [--out FILE] CHAPTER[:NAME,NAME...] ...
 
 A chapter is executed cell by cell. At an exported cell a child process is split off for each mutant of it, which
-executes the changed cell in its stead and the rest of the chapter behind it: an error, a failed test or minutes of
+executes the changed cell in its stead and the rest of the chapter behind it: an error, a failed test or three minutes of
 silence kill the mutant. Names after a colon leave out all other functions and classes; functions that draw (plot_...) are left out, as pictures
 are judged by eye. What cannot be noticed, because it means the same, stands in equivalent.json with its reason.
 """
@@ -106,7 +106,7 @@ def child(tree, rest, ns):
     except BaseException: status = 1
     finally: os._exit(status)
 
-def examine(chapter, only, most, seed, jobs, patience):
+def examine(chapter, only, most, seed, jobs):
     "(number of mutants, survivors, seconds) of a chapter"
     notebook, = here.parent.glob(f"{chapter}*.ipynb")
     cells, start = code_cells(notebook), time.time()
@@ -128,7 +128,7 @@ def examine(chapter, only, most, seed, jobs, patience):
     for i, (source, _) in enumerate(cells):
         for m in (m for m in chosen if m[0] == i):
             while len(running) >= jobs: reap()
-            running[child(m[4], cells[i + 1:], ns)] = m, time.time() + patience
+            running[child(m[4], cells[i + 1:], ns)] = m, time.time() + SECONDS
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run(cells[i:i + 1], ns)
     while running: reap()
@@ -139,7 +139,6 @@ def main():
     p.add_argument("chapters", nargs="+")
     p.add_argument("--most", type=int, default=150)
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--seconds", type=int, default=SECONDS, help="a mutant that takes longer is killed")
     p.add_argument("--jobs", type=int, default=os.cpu_count())
     p.add_argument("--out", type=Path)
     a = p.parse_args()
@@ -149,7 +148,7 @@ def main():
         chapter, _, only = chapter.partition(":")
         read, write = os.pipe()
         if not (pid := os.fork()):  # each chapter in a process of its own
-            found = examine(chapter, {*only.split(",")} - {""}, a.most, a.seed, a.jobs, a.seconds)
+            found = examine(chapter, {*only.split(",")} - {""}, a.most, a.seed, a.jobs)
             os.write(write, json.dumps(found).encode())
             os._exit(0)
         os.close(write)
